@@ -1,0 +1,1 @@
+//! Token stream to speakable clauses.

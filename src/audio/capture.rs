@@ -1,0 +1,1 @@
+//! The microphone: a cpal input stream feeding a ring.

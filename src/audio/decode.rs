@@ -1,0 +1,1 @@
+//! Reads any usual audio file into mono 16 kHz samples.

@@ -1,0 +1,1 @@
+//! The loudspeaker: a ring feeding a cpal output stream, flushed by epoch.

@@ -1,0 +1,1 @@
+//! Device samples to 16 kHz mono, and speech to the loudspeaker's rate.

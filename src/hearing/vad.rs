@@ -1,0 +1,1 @@
+//! The Silero voice-activity model.

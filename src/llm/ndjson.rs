@@ -1,0 +1,1 @@
+//! JSON Lines: bytes in, values out.

@@ -1,0 +1,1 @@
+//! mlx_lm.server and every other OpenAI-compatible server.

@@ -1,0 +1,1 @@
+//! Speech models: manifest, download, verification.

@@ -1,0 +1,3 @@
+//! Everything that differs from system to system, behind the same functions: the only place with `target_os`.
+
+pub mod clock;

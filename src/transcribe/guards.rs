@@ -1,0 +1,1 @@
+//! What Whisper invents on silence, loops, low confidence.

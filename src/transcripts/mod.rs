@@ -1,0 +1,1 @@
+//! The transcript log in SQLite.
