@@ -1,0 +1,195 @@
+//! What time and commands do to the conversation: deadlines, announcements, typed questions, stop, shutdown.
+
+use crate::flow::{Outcome, ReplyChunk};
+use crate::ids::ChunkSeq;
+use crate::private::Private;
+use crate::time::{Mono, SamplePos, Span};
+
+use super::effect::{Effect, Ignored};
+use super::live::{Kind, Live, record};
+use super::machine::{Dialogue, MAX_ANNOUNCEMENTS};
+use super::phase::Phase;
+use super::policy::BargeIn;
+
+impl Dialogue {
+    pub(super) fn announce(&mut self, text: Private<String>) {
+        if self.announcements.len() < MAX_ANNOUNCEMENTS && !matches!(self.phase, Phase::Closed) {
+            self.announcements.push_back(text);
+        }
+    }
+
+    pub(super) fn next_announcement(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if let Some(text) = self.announcements.pop_front() {
+            let turn = self.new_turn();
+            let mut live = Live::new(
+                turn,
+                Kind::Announcement,
+                Span::default(),
+                now,
+                Private::default(),
+            );
+            live.complete = true;
+            self.start_speaking(
+                now,
+                Box::new(live),
+                ReplyChunk {
+                    turn,
+                    seq: ChunkSeq(0),
+                    text,
+                },
+                out,
+            );
+        }
+    }
+
+    pub(super) fn typed(&mut self, now: Mono, question: Private<String>, out: &mut Vec<Effect>) {
+        match self.take() {
+            Phase::Closed => self.phase = Phase::Closed,
+            Phase::Answering { live, aside, .. } => {
+                for turn in std::iter::once(live.turn).chain(aside.map(|aside| aside.turn)) {
+                    out.push(Effect::Abandon { turn });
+                }
+                record(*live, Outcome::Cancelled, out);
+                self.ask_typed(now, question, out);
+            }
+            Phase::Speaking { live, .. } | Phase::Hushing { live, .. } => {
+                out.push(Effect::Hush { turn: live.turn });
+                out.push(Effect::Abandon { turn: live.turn });
+                record(*live, Outcome::Interrupted, out);
+                if self.policy.barge_in == BargeIn::Off {
+                    out.push(Effect::OpenEar);
+                }
+                self.ask_typed(now, question, out);
+            }
+            Phase::Transcribing { pending, .. } => {
+                out.push(Effect::Abandon { turn: pending.turn });
+                self.ask_typed(now, question, out);
+            }
+            Phase::Settling { .. } => {
+                out.push(Effect::OpenEar);
+                self.ask_typed(now, question, out);
+            }
+            Phase::Idle | Phase::Listening { .. } | Phase::Hearing { .. } => {
+                self.ask_typed(now, question, out)
+            }
+        }
+    }
+
+    pub(super) fn ask_typed(
+        &mut self,
+        now: Mono,
+        question: Private<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let turn = self.new_turn();
+        let span = Span {
+            start: SamplePos(0),
+            end: SamplePos(0),
+        };
+        self.ask(now, Live::new(turn, Kind::Asked, span, now, question), out);
+    }
+
+    pub(super) fn stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        match self.take() {
+            Phase::Transcribing { pending, .. } => out.push(Effect::Abandon { turn: pending.turn }),
+            Phase::Answering { live, aside, .. } => {
+                for turn in std::iter::once(live.turn).chain(aside.map(|aside| aside.turn)) {
+                    out.push(Effect::Abandon { turn });
+                }
+                record(*live, Outcome::Cancelled, out);
+            }
+            Phase::Speaking { live, .. } => {
+                let outcome = if live.kind == Kind::Asked {
+                    Outcome::Cancelled
+                } else {
+                    Outcome::Completed
+                };
+                self.hush(now, live, outcome, None, false, out);
+            }
+            Phase::Idle | Phase::Listening { .. } | Phase::Hearing { .. } => {}
+            other => self.phase = other,
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, out: &mut Vec<Effect>) {
+        match self.take() {
+            Phase::Answering { live, .. } => {
+                out.push(Effect::Abandon { turn: live.turn });
+                record(*live, Outcome::ShutDown, out);
+            }
+            Phase::Speaking { live, .. } => {
+                out.push(Effect::Hush { turn: live.turn });
+                out.push(Effect::Abandon { turn: live.turn });
+                record(*live, Outcome::ShutDown, out);
+            }
+            Phase::Hushing { live, outcome, .. } => record(*live, outcome, out),
+            Phase::Transcribing { pending, .. } => out.push(Effect::Abandon { turn: pending.turn }),
+            Phase::Idle
+            | Phase::Listening { .. }
+            | Phase::Hearing { .. }
+            | Phase::Settling { .. }
+            | Phase::Closed => {}
+        }
+        self.announcements.clear();
+        self.phase = Phase::Closed;
+    }
+
+    pub(super) fn tick(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        match self.take() {
+            Phase::Idle | Phase::Listening { .. } => {}
+            Phase::Closed => self.phase = Phase::Closed,
+            Phase::Hearing { rest, .. } => self.rest(now, rest),
+            Phase::Transcribing {
+                pending,
+                rest,
+                next,
+            } => {
+                out.push(Effect::Abandon { turn: pending.turn });
+                out.push(Effect::Ignore(Ignored::Empty));
+                self.rest(now, rest);
+                self.take_up(now, next, out);
+            }
+            Phase::Answering {
+                live,
+                aside: Some(aside),
+                by,
+            } if by > now => {
+                out.push(Effect::Abandon { turn: aside.turn });
+                self.phase = Phase::Answering {
+                    live,
+                    aside: None,
+                    by,
+                };
+            }
+            Phase::Answering {
+                mut live, aside, ..
+            } => {
+                for turn in std::iter::once(live.turn).chain(aside.map(|aside| aside.turn)) {
+                    out.push(Effect::Abandon { turn });
+                }
+                live.failure = Some("answer_timeout".to_owned());
+                record(*live, Outcome::Failed, out);
+            }
+            Phase::Speaking { live, by, .. } if by > now => {
+                self.hush(now, live, Outcome::Interrupted, None, true, out);
+            }
+            Phase::Speaking { mut live, .. } => {
+                live.failure = Some("speaker_timeout".to_owned());
+                self.hush(now, live, Outcome::Failed, None, false, out);
+            }
+            Phase::Hushing {
+                live,
+                outcome,
+                next,
+                speaking,
+                ..
+            } => {
+                self.hushed(now, *live, outcome, next, speaking, out);
+            }
+            Phase::Settling { .. } => self.settled(now, out),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What the user's voice does to the conversation: speech, utterances, words.
+
+use crate::flow::{Outcome, Transcript, Utterance};
+use crate::ids::{Revision, TurnId};
+use crate::private::Private;
+use crate::time::Mono;
+
+use super::effect::{Effect, Ignored, UtteranceRef};
+use super::live::{Kind, Live, record};
+use super::machine::Dialogue;
+use super::phase::{Closed, Gate, Pending, Phase, Rest};
+use super::policy::{BargeIn, Start};
+use super::wake::{WakeMatch, match_wake};
+
+impl Dialogue {
+    pub(super) fn speech_started(&mut self, now: Mono) {
+        let by = now + self.policy.longest_utterance;
+        self.phase = match self.take() {
+            Phase::Idle => Phase::Hearing {
+                gate: self.resting_gate(),
+                rest: Rest::Idle,
+                by,
+            },
+            Phase::Listening { until } => Phase::Hearing {
+                gate: Gate::Open,
+                rest: Rest::Listening { until },
+                by,
+            },
+            Phase::Speaking { live, by, doubt } if self.policy.barge_in == BargeIn::On => {
+                Phase::Speaking {
+                    live,
+                    by,
+                    doubt: doubt.or(Some(now + self.policy.doubt)),
+                }
+            }
+            Phase::Hushing {
+                live,
+                outcome,
+                next,
+                by,
+                ..
+            } => Phase::Hushing {
+                live,
+                outcome,
+                next,
+                by,
+                speaking: true,
+            },
+            other => other,
+        };
+    }
+
+    pub(super) fn speech_paused(&mut self) {
+        if let Phase::Speaking { doubt, .. } = &mut self.phase {
+            *doubt = None;
+        }
+    }
+
+    pub(super) fn speech_dropped(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        match self.take() {
+            Phase::Hearing { rest, .. } => {
+                out.push(Effect::Ignore(Ignored::Noise));
+                self.rest(now, rest);
+            }
+            Phase::Speaking { live, by, .. } => {
+                self.phase = Phase::Speaking {
+                    live,
+                    doubt: None,
+                    by,
+                }
+            }
+            Phase::Hushing {
+                live,
+                outcome,
+                next,
+                by,
+                ..
+            } => {
+                self.phase = Phase::Hushing {
+                    live,
+                    outcome,
+                    next,
+                    by,
+                    speaking: false,
+                };
+            }
+            other => self.phase = other,
+        }
+    }
+
+    pub(super) fn input_lost(&mut self) {
+        self.phase = match self.take() {
+            Phase::Hearing { .. } => Phase::Idle,
+            Phase::Speaking { live, by, .. } => Phase::Speaking {
+                live,
+                doubt: None,
+                by,
+            },
+            Phase::Hushing {
+                live,
+                outcome,
+                next,
+                by,
+                ..
+            } => Phase::Hushing {
+                live,
+                outcome,
+                next,
+                by,
+                speaking: false,
+            },
+            other => other,
+        };
+    }
+
+    pub(super) fn utterance(
+        &mut self,
+        now: Mono,
+        utterance: Utterance,
+        ended: Mono,
+        out: &mut Vec<Effect>,
+    ) {
+        let closed = Closed { utterance, ended };
+        match self.take() {
+            Phase::Idle => {
+                let gate = self.resting_gate();
+                self.transcribe(now, closed, gate, Rest::Idle, out);
+            }
+            Phase::Listening { until } => {
+                self.transcribe(now, closed, Gate::Open, Rest::Listening { until }, out)
+            }
+            Phase::Hearing { gate, rest, .. } => self.transcribe(now, closed, gate, rest, out),
+            Phase::Transcribing { pending, rest, .. } => {
+                self.phase = Phase::Transcribing {
+                    pending,
+                    rest,
+                    next: Some(closed),
+                };
+            }
+            Phase::Answering { live, aside, by } => {
+                if let Some(older) = aside {
+                    out.push(Effect::Abandon { turn: older.turn });
+                }
+                // While we answer, the user has our attention: no wake phrase is needed.
+                let aside = Some(self.pend(now, closed, Gate::Open, out));
+                self.phase = Phase::Answering { live, aside, by };
+            }
+            Phase::Speaking { live, by, .. } => match self.policy.barge_in {
+                BargeIn::Off => {
+                    out.push(Effect::Ignore(Ignored::Echo));
+                    self.phase = Phase::Speaking {
+                        live,
+                        doubt: None,
+                        by,
+                    };
+                }
+                BargeIn::On => self.hush(now, live, Outcome::Interrupted, Some(closed), false, out),
+            },
+            Phase::Hushing {
+                live, outcome, by, ..
+            } => {
+                self.phase = Phase::Hushing {
+                    live,
+                    outcome,
+                    next: Some(closed),
+                    by,
+                    speaking: false,
+                };
+            }
+            Phase::Settling { until } => {
+                out.push(Effect::Ignore(Ignored::Echo));
+                self.phase = Phase::Settling { until };
+            }
+            Phase::Closed => self.phase = Phase::Closed,
+        }
+    }
+
+    pub(super) fn transcribe(
+        &mut self,
+        now: Mono,
+        closed: Closed,
+        gate: Gate,
+        rest: Rest,
+        out: &mut Vec<Effect>,
+    ) {
+        let pending = self.pend(now, closed, gate, out);
+        self.phase = Phase::Transcribing {
+            pending,
+            rest,
+            next: None,
+        };
+    }
+
+    pub(super) fn pend(
+        &mut self,
+        now: Mono,
+        closed: Closed,
+        gate: Gate,
+        out: &mut Vec<Effect>,
+    ) -> Pending {
+        let turn = self.new_turn();
+        let span = closed.utterance.span;
+        out.push(Effect::Transcribe {
+            turn,
+            revision: Revision(0),
+            utterance: UtteranceRef(closed.utterance),
+        });
+        Pending {
+            turn,
+            span,
+            ended: closed.ended,
+            endpoint: now,
+            gate,
+            by: now + self.policy.transcribe_limit,
+        }
+    }
+
+    pub(super) fn transcribed(&mut self, now: Mono, transcript: Transcript, out: &mut Vec<Effect>) {
+        match self.take() {
+            Phase::Transcribing {
+                pending,
+                rest,
+                next,
+            } if pending.turn == transcript.turn => {
+                self.words(now, pending, transcript, rest, out);
+                self.take_up(now, next, out);
+            }
+            Phase::Answering {
+                live,
+                aside: Some(aside),
+                by,
+            } if aside.turn == transcript.turn => {
+                if transcript.text.as_str().trim().is_empty() {
+                    out.push(Effect::Ignore(Ignored::Empty));
+                    self.phase = Phase::Answering {
+                        live,
+                        aside: None,
+                        by,
+                    };
+                } else {
+                    out.push(Effect::Abandon { turn: live.turn });
+                    record(*live, Outcome::Cancelled, out);
+                    self.words(now, aside, transcript, Rest::Idle, out);
+                }
+            }
+            other => self.phase = other,
+        }
+    }
+
+    /// Turns to what was said while the previous utterance was being transcribed.
+    pub(super) fn take_up(&mut self, now: Mono, next: Option<Closed>, out: &mut Vec<Effect>) {
+        if let Some(Closed { utterance, ended }) = next {
+            self.utterance(now, utterance, ended, out);
+        }
+    }
+
+    fn words(
+        &mut self,
+        now: Mono,
+        pending: Pending,
+        transcript: Transcript,
+        rest: Rest,
+        out: &mut Vec<Effect>,
+    ) {
+        let text = transcript.text.as_str().trim();
+        if text.is_empty() {
+            out.push(Effect::Ignore(Ignored::Empty));
+            return self.rest(now, rest);
+        }
+        let question = match (&self.policy.start, pending.gate) {
+            (Start::Every, _) => text.to_owned(),
+            (Start::Phrase(phrase), gate) => match (match_wake(text, phrase), gate) {
+                (WakeMatch::Said(after), _) => {
+                    out.push(Effect::Woke);
+                    after
+                }
+                (WakeMatch::Absent, Gate::Open) => text.to_owned(),
+                (WakeMatch::Absent, Gate::Wake) => {
+                    out.push(Effect::Ignore(Ignored::NoWake));
+                    return self.rest(now, rest);
+                }
+            },
+        };
+        if question.is_empty() {
+            return self.rest(
+                now,
+                Rest::Listening {
+                    until: now + self.policy.no_speech,
+                },
+            );
+        }
+        let question = Private::new(question);
+        let mut live = Live::new(
+            pending.turn,
+            Kind::Asked,
+            pending.span,
+            pending.ended,
+            question,
+        );
+        live.language = transcript.language;
+        live.confidence = transcript.confidence;
+        live.receipt.endpoint_ms = live.after_speech(pending.endpoint);
+        live.receipt.transcript_ms = live.after_speech(now);
+        self.ask(now, live, out);
+    }
+
+    pub(super) fn ask(&mut self, now: Mono, live: Live, out: &mut Vec<Effect>) {
+        out.push(Effect::Ask {
+            turn: live.turn,
+            question: live.asked.clone(),
+        });
+        self.phase = Phase::Answering {
+            live: Box::new(live),
+            aside: None,
+            by: now + self.policy.answer_limit,
+        };
+    }
+
+    pub(super) fn transcribe_failed(&mut self, now: Mono, turn: TurnId, out: &mut Vec<Effect>) {
+        match self.take() {
+            Phase::Transcribing {
+                pending,
+                rest,
+                next,
+            } if pending.turn == turn => {
+                out.push(Effect::Ignore(Ignored::Empty));
+                self.rest(now, rest);
+                self.take_up(now, next, out);
+            }
+            Phase::Answering {
+                live,
+                aside: Some(aside),
+                by,
+            } if aside.turn == turn => {
+                self.phase = Phase::Answering {
+                    live,
+                    aside: None,
+                    by,
+                };
+            }
+            other => self.phase = other,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What can happen to a conversation. Results of asynchronous work carry the turn that asked for it.
+
+use crate::flow::{Heard, ReplyChunk, ToolUse, Transcript, Utterance};
+use crate::ids::{ChunkSeq, Revision, TurnId};
+use crate::private::Private;
+use crate::time::Mono;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The driver woke up because of [`super::Dialogue::deadline`]. Late or extra ones are harmless.
+    Tick,
+    /// The segmenter takes what it hears for speech.
+    SpeechStarted {
+        /// When the speech began, pre-roll excluded.
+        when: Mono,
+    },
+    /// The voice fell silent; the utterance is still open, more may follow.
+    SpeechPaused,
+    /// The segmenter dropped what it had taken for speech: too short.
+    SpeechDropped,
+    /// The segmenter closed an utterance.
+    Utterance {
+        /// The audio.
+        utterance: Utterance,
+        /// When its speech ended: the zero of the turn's receipt.
+        ended: Mono,
+    },
+    /// The input went away or changed: what was being said is lost.
+    InputLost,
+    /// The transcriber is done.
+    Transcribed(Transcript),
+    /// The transcriber gave up.
+    TranscribeFailed {
+        /// Whose.
+        turn: TurnId,
+        /// Which state of it.
+        revision: Revision,
+        /// What went wrong, never words of the user.
+        kind: String,
+    },
+    /// The agent has news of a turn.
+    Agent {
+        /// Whose.
+        turn: TurnId,
+        /// What.
+        event: AgentEvent,
+    },
+    /// The speaking thread has news of a turn.
+    Speaker(SpeakerEvent),
+    /// Something must be said without having been asked for: a timer rings.
+    Announce(Private<String>),
+    /// A typed question.
+    Typed(Private<String>),
+    /// The user wants silence, by a key or a command.
+    Stop,
+    /// The daemon ends. Every later event has no effects.
+    Shutdown,
+}
+
+/// News of the agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentEvent {
+    /// The request left for the model.
+    Requested {
+        /// The backend.
+        backend: String,
+        /// The model, where it is known.
+        model: Option<String>,
+    },
+    /// The model's first content came.
+    FirstToken,
+    /// A clause is ready to be said.
+    Chunk(ReplyChunk),
+    /// A tool was used.
+    Tool(ToolUse),
+    /// The reply is whole.
+    Done {
+        /// The backend, or `intents`.
+        backend: String,
+        /// The model, or the intent's name.
+        model: Option<String>,
+        /// Tokens of the prompt.
+        prompt_tokens: Option<u32>,
+        /// Of those, cached.
+        cached_tokens: Option<u32>,
+    },
+    /// The reply broke off; chunks that explain it may have come before.
+    Failed {
+        /// What went wrong, never words of the user.
+        kind: String,
+    },
+}
+
+/// News of the speaking thread.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SpeakerEvent {
+    /// The first sample of a clause was synthesised.
+    Synthesised {
+        /// The turn.
+        turn: TurnId,
+        /// The clause.
+        seq: ChunkSeq,
+        /// When.
+        when: Mono,
+    },
+    /// The first sample of a clause left the device.
+    Audible {
+        /// The turn.
+        turn: TurnId,
+        /// The clause.
+        seq: ChunkSeq,
+        /// When.
+        when: Mono,
+    },
+    /// A clause ended, whole or cut.
+    Heard(Heard),
+    /// All clauses of the turn were played, or it was hushed.
+    Finished {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// The turn cannot be said.
+    Failed {
+        /// The turn.
+        turn: TurnId,
+        /// What went wrong.
+        kind: String,
+    },
+}

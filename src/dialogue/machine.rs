@@ -1,0 +1,151 @@
+//! The transitions. One function an event kind; each takes the phase out, and puts the next one in.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ids::TurnId;
+use crate::private::Private;
+use crate::time::Mono;
+
+use super::effect::Effect;
+use super::event::Event;
+use super::phase::{Gate, Phase, Rest, WaitReason};
+use super::policy::{Policy, Start};
+
+/// Announcements that wait for the conversation to rest. More than this at once are of no use to anyone.
+pub(super) const MAX_ANNOUNCEMENTS: usize = 8;
+
+/// The conversation. See the module's picture.
+#[derive(Debug)]
+pub struct Dialogue {
+    pub(super) policy: Policy,
+    pub(super) phase: Phase,
+    /// The next id to be given.
+    pub(super) next_turn: TurnId,
+    /// Things to say as soon as nobody is speaking.
+    pub(super) announcements: VecDeque<Private<String>>,
+}
+
+impl Dialogue {
+    /// A conversation at rest.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            phase: Phase::Idle,
+            next_turn: TurnId(1),
+            announcements: VecDeque::new(),
+        }
+    }
+
+    /// Applies one event. Total: never panics, blocks, or reads a clock.
+    pub fn handle(&mut self, now: Mono, event: Event) -> Vec<Effect> {
+        let mut out = Vec::new();
+        match event {
+            Event::Tick => self.tick(now, &mut out),
+            Event::SpeechStarted { .. } => self.speech_started(now),
+            Event::SpeechPaused => self.speech_paused(),
+            Event::SpeechDropped => self.speech_dropped(now, &mut out),
+            Event::Utterance { utterance, ended } => {
+                self.utterance(now, utterance, ended, &mut out)
+            }
+            Event::InputLost => self.input_lost(),
+            Event::Transcribed(transcript) => self.transcribed(now, transcript, &mut out),
+            Event::TranscribeFailed { turn, .. } => self.transcribe_failed(now, turn, &mut out),
+            Event::Agent { turn, event } => self.agent(now, turn, event, &mut out),
+            Event::Speaker(event) => self.speaker(now, event, &mut out),
+            Event::Announce(text) => self.announce(text),
+            Event::Typed(question) => self.typed(now, question, &mut out),
+            Event::Stop => self.stop(now, &mut out),
+            Event::Shutdown => self.shutdown(&mut out),
+        }
+        if matches!(self.phase, Phase::Idle | Phase::Listening { .. }) {
+            self.next_announcement(now, &mut out);
+        }
+        out
+    }
+
+    /// When [`Event::Tick`] would next matter. Derived from the phase, so it cannot be stale.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        match &self.phase {
+            Phase::Idle | Phase::Closed => None,
+            Phase::Listening { until } | Phase::Settling { until } => Some(*until),
+            Phase::Hearing { by, .. } | Phase::Hushing { by, .. } => Some(*by),
+            Phase::Transcribing { pending, .. } => Some(pending.by),
+            Phase::Answering { aside, by, .. } => {
+                Some(aside.as_ref().map_or(*by, |aside| aside.by.min(*by)))
+            }
+            Phase::Speaking { doubt, by, .. } => Some(doubt.map_or(*by, |doubt| doubt.min(*by))),
+        }
+    }
+
+    /// Why that deadline exists; for `status` and logs.
+    #[must_use]
+    pub fn waiting_for(&self) -> WaitReason {
+        match &self.phase {
+            Phase::Idle | Phase::Closed => WaitReason::Nothing,
+            Phase::Listening { .. } => WaitReason::UserToSpeak,
+            Phase::Hearing { .. } => WaitReason::UserToFinish,
+            Phase::Transcribing { .. } => WaitReason::Transcript,
+            Phase::Answering { .. } => WaitReason::Answer,
+            Phase::Speaking { doubt: Some(_), .. } => WaitReason::Doubt,
+            Phase::Speaking { .. } | Phase::Hushing { .. } => WaitReason::Speaker,
+            Phase::Settling { .. } => WaitReason::Room,
+        }
+    }
+
+    /// Whether nothing of a turn is under way: a file that has ended may be left.
+    #[must_use]
+    pub fn at_rest(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Idle | Phase::Listening { .. } | Phase::Closed
+        ) && self.announcements.is_empty()
+    }
+
+    /// The turn that has been asked and not recorded.
+    #[must_use]
+    pub fn live_turn(&self) -> Option<TurnId> {
+        match &self.phase {
+            Phase::Answering { live, .. }
+            | Phase::Speaking { live, .. }
+            | Phase::Hushing { live, .. } => Some(live.turn),
+            _ => None,
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Phase {
+        std::mem::replace(&mut self.phase, Phase::Idle)
+    }
+
+    pub(super) fn new_turn(&mut self) -> TurnId {
+        let turn = self.next_turn;
+        self.next_turn = turn.next();
+        turn
+    }
+
+    pub(super) fn resting_gate(&self) -> Gate {
+        match self.policy.start {
+            Start::Every => Gate::Open,
+            Start::Phrase(_) => Gate::Wake,
+        }
+    }
+
+    pub(super) fn rest(&mut self, now: Mono, rest: Rest) {
+        self.phase = match rest {
+            Rest::Listening { until } if until > now => Phase::Listening { until },
+            Rest::Listening { .. } | Rest::Idle => Phase::Idle,
+        };
+    }
+
+    /// Where to rest after an answer: a follow-up needs no wake phrase for a while.
+    pub(super) fn rest_after_answer(&self, now: Mono) -> Rest {
+        match self.policy.start {
+            Start::Phrase(_) if self.policy.follow_up > Duration::ZERO => Rest::Listening {
+                until: now + self.policy.follow_up,
+            },
+            _ => Rest::Idle,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Where a conversation stands. Data lives inside the variants: nothing beside them has to agree with them.
+
+use crate::flow::{Outcome, Utterance};
+use crate::ids::TurnId;
+use crate::time::{Mono, Span};
+
+use super::live::Live;
+
+/// Whether an utterance must begin with the wake phrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It must.
+    Wake,
+    /// It need not: every utterance is a turn, the wake phrase has just been said, or it follows an answer.
+    Open,
+}
+
+/// Where the machine rests when nothing of a turn is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nobody is being served.
+    Idle,
+    /// An utterance before this instant needs no wake phrase.
+    Listening { until: Mono },
+}
+
+/// An utterance that is being transcribed.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub turn: TurnId,
+    pub span: Span,
+    /// End of the user's speech.
+    pub ended: Mono,
+    /// When the turn was decided to have ended.
+    pub endpoint: Mono,
+    pub gate: Gate,
+    /// The transcriber must have answered by then.
+    pub by: Mono,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    /// Nobody is being served; no deadline.
+    Idle,
+    /// The ear is open for words without a wake phrase.
+    Listening { until: Mono },
+    /// Somebody speaks.
+    Hearing {
+        gate: Gate,
+        /// Where to rest if it comes to nothing.
+        rest: Rest,
+        /// A lost event must not keep us here for ever.
+        by: Mono,
+    },
+    /// The utterance is closed, its words are awaited.
+    Transcribing {
+        pending: Pending,
+        rest: Rest,
+        /// What was said meanwhile; transcribed next, so that nothing said is lost.
+        next: Option<Closed>,
+    },
+    /// Asked; nothing has been said yet.
+    Answering {
+        live: Box<Live>,
+        /// Something the user said meanwhile: if it has words it replaces the question.
+        aside: Option<Pending>,
+        by: Mono,
+    },
+    /// At least one clause has been queued.
+    Speaking {
+        live: Box<Live>,
+        /// Set when the user may be interrupting: at this instant we stop believing that it is a cough.
+        doubt: Option<Mono>,
+        by: Mono,
+    },
+    /// Told to be silent; what was heard is awaited.
+    Hushing {
+        live: Box<Live>,
+        outcome: Outcome,
+        /// What the user said into it, if that has already been closed.
+        next: Option<Closed>,
+        /// Whether the user is speaking.
+        speaking: bool,
+        by: Mono,
+    },
+    /// Our last sample has been played; the room is falling silent.
+    Settling { until: Mono },
+    /// Shut down: nothing has effects any more.
+    Closed,
+}
+
+/// A closed utterance with the end of its speech.
+#[derive(Debug, Clone)]
+pub(super) struct Closed {
+    pub utterance: Utterance,
+    pub ended: Mono,
+}
+
+/// Why a deadline exists; for `status` and logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitReason {
+    /// Nothing is awaited.
+    Nothing,
+    /// For the user to speak within the window.
+    UserToSpeak,
+    /// For the user to stop.
+    UserToFinish,
+    /// For the transcriber.
+    Transcript,
+    /// For the agent.
+    Answer,
+    /// For the speaker.
+    Speaker,
+    /// To tell a cough from an interruption.
+    Doubt,
+    /// For the room to fall silent.
+    Room,
+}

@@ -1,0 +1,67 @@
+//! What a conversation is allowed to do: every duration and choice, none of them hidden in the machine.
+
+use std::time::Duration;
+
+/// What opens a turn when nobody is being answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Every utterance is a turn: files, `--no-wake`.
+    Every,
+    /// The first words of the utterance must be this phrase (lower case, words separated by one blank).
+    Phrase(String),
+}
+
+/// What speech during our own speech means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BargeIn {
+    /// Our own voice, as far as we can tell: the ear is closed while we speak and for a moment after.
+    Off,
+    /// The user: if it lasts, we stop. For outputs that the microphone cannot hear.
+    On,
+}
+
+/// The settings of a [`super::Dialogue`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// What opens a turn.
+    pub start: Start,
+    /// What speech during our own speech means.
+    pub barge_in: BargeIn,
+    /// How long a follow-up needs no wake phrase after an answer; zero switches it off.
+    pub follow_up: Duration,
+    /// How long the wake phrase alone keeps the ear open for the question.
+    pub no_speech: Duration,
+    /// Longest utterance that the segmenter can deliver, with a margin; guards against a lost event.
+    pub longest_utterance: Duration,
+    /// How long the transcriber may take.
+    pub transcribe_limit: Duration,
+    /// How long the agent may take until the first clause, and between clauses.
+    pub answer_limit: Duration,
+    /// How long the speaker may take over one clause.
+    pub clause_limit: Duration,
+    /// Speech that lasts this long into our own speech is an interruption and no cough. 300 ms: the middle of what the
+    /// field uses (Pipecat 200 ms, LiveKit 500 ms of speech).
+    pub doubt: Duration,
+    /// How long the room needs to fall silent after our last sample: reverberation and the device's own buffer.
+    pub settle: Duration,
+    /// How long the speaker may take to report what was heard after a hush.
+    pub hush_limit: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            start: Start::Phrase("hey hark".to_owned()),
+            barge_in: BargeIn::Off,
+            follow_up: Duration::from_secs(8),
+            no_speech: Duration::from_secs(6),
+            longest_utterance: Duration::from_secs(35),
+            transcribe_limit: Duration::from_secs(30),
+            answer_limit: Duration::from_secs(200),
+            clause_limit: Duration::from_secs(60),
+            doubt: Duration::from_millis(300),
+            settle: Duration::from_millis(250),
+            hush_limit: Duration::from_millis(500),
+        }
+    }
+}

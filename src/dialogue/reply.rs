@@ -1,0 +1,223 @@
+//! What the agent and the speaker do to the conversation: clauses, playback, hush.
+
+use crate::flow::{Outcome, ReplyChunk};
+use crate::ids::TurnId;
+use crate::time::Mono;
+
+use super::effect::Effect;
+use super::event::{AgentEvent, SpeakerEvent};
+use super::live::{Live, finished, note, record};
+use super::machine::Dialogue;
+use super::phase::{Closed, Gate, Phase, Rest};
+use super::policy::BargeIn;
+
+impl Dialogue {
+    pub(super) fn agent(
+        &mut self,
+        now: Mono,
+        turn: TurnId,
+        event: AgentEvent,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.take() {
+            Phase::Answering {
+                mut live,
+                aside,
+                by,
+            } if live.turn == turn => match live.agent(now, event) {
+                Some(chunk) => {
+                    if let Some(aside) = aside {
+                        out.push(Effect::Abandon { turn: aside.turn });
+                    }
+                    self.start_speaking(now, live, chunk, out);
+                }
+                None if live.complete => {
+                    // A silent answer ("stop"), or a failure that nobody could put into words.
+                    if let Some(aside) = aside {
+                        out.push(Effect::Abandon { turn: aside.turn });
+                    }
+                    let outcome = finished(&live);
+                    record(*live, outcome, out);
+                    let rest = self.rest_after_answer(now);
+                    self.rest(now, rest);
+                }
+                None => {
+                    self.phase = Phase::Answering {
+                        live,
+                        aside,
+                        by: by.max(now + self.policy.answer_limit),
+                    }
+                }
+            },
+            Phase::Speaking {
+                mut live, doubt, ..
+            } if live.turn == turn && !live.complete => {
+                if let Some(chunk) = live.agent(now, event) {
+                    out.push(Effect::Say(chunk));
+                }
+                let limit = if live.complete {
+                    out.push(Effect::EndSpeech { turn });
+                    self.policy.clause_limit
+                } else {
+                    self.policy.answer_limit
+                };
+                self.phase = Phase::Speaking {
+                    live,
+                    doubt,
+                    by: now + limit,
+                };
+            }
+            other => self.phase = other,
+        }
+    }
+
+    pub(super) fn start_speaking(
+        &mut self,
+        now: Mono,
+        live: Box<Live>,
+        chunk: ReplyChunk,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.policy.barge_in == BargeIn::Off {
+            out.push(Effect::CloseEar);
+        }
+        out.push(Effect::Say(chunk));
+        if live.complete {
+            out.push(Effect::EndSpeech { turn: live.turn });
+        }
+        self.phase = Phase::Speaking {
+            live,
+            doubt: None,
+            by: now + self.policy.answer_limit,
+        };
+    }
+
+    pub(super) fn speaker(&mut self, now: Mono, event: SpeakerEvent, out: &mut Vec<Effect>) {
+        let turn = match &event {
+            SpeakerEvent::Synthesised { turn, .. }
+            | SpeakerEvent::Audible { turn, .. }
+            | SpeakerEvent::Finished { turn }
+            | SpeakerEvent::Failed { turn, .. } => *turn,
+            SpeakerEvent::Heard(heard) => heard.turn,
+        };
+        match self.take() {
+            Phase::Speaking {
+                mut live, doubt, ..
+            } if live.turn == turn => match event {
+                SpeakerEvent::Finished { .. } if live.complete => {
+                    let outcome = finished(&live);
+                    record(*live, outcome, out);
+                    self.settle(now, out);
+                }
+                SpeakerEvent::Failed { kind, .. } => {
+                    out.push(Effect::Abandon { turn });
+                    live.failure = Some(kind);
+                    record(*live, Outcome::Failed, out);
+                    self.settle(now, out);
+                }
+                news => {
+                    note(&mut live, news);
+                    let limit = if live.complete {
+                        self.policy.clause_limit
+                    } else {
+                        self.policy.answer_limit
+                    };
+                    self.phase = Phase::Speaking {
+                        live,
+                        doubt,
+                        by: now + limit,
+                    };
+                }
+            },
+            Phase::Hushing {
+                mut live,
+                outcome,
+                next,
+                speaking,
+                by,
+            } if live.turn == turn => match event {
+                SpeakerEvent::Finished { .. } | SpeakerEvent::Failed { .. } => {
+                    self.hushed(now, *live, outcome, next, speaking, out);
+                }
+                news => {
+                    note(&mut live, news);
+                    self.phase = Phase::Hushing {
+                        live,
+                        outcome,
+                        next,
+                        speaking,
+                        by,
+                    };
+                }
+            },
+            other => self.phase = other,
+        }
+    }
+
+    pub(super) fn settle(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        match self.policy.barge_in {
+            BargeIn::Off => {
+                self.phase = Phase::Settling {
+                    until: now + self.policy.settle,
+                }
+            }
+            BargeIn::On => self.settled(now, out),
+        }
+    }
+
+    pub(super) fn settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.policy.barge_in == BargeIn::Off {
+            out.push(Effect::OpenEar);
+        }
+        let rest = self.rest_after_answer(now);
+        self.rest(now, rest);
+    }
+
+    pub(super) fn hush(
+        &mut self,
+        now: Mono,
+        live: Box<Live>,
+        outcome: Outcome,
+        next: Option<Closed>,
+        speaking: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        if outcome == Outcome::Interrupted {
+            out.push(Effect::BargeIn { turn: live.turn });
+        }
+        out.push(Effect::Hush { turn: live.turn });
+        out.push(Effect::Abandon { turn: live.turn });
+        self.phase = Phase::Hushing {
+            live,
+            outcome,
+            next,
+            speaking,
+            by: now + self.policy.hush_limit,
+        };
+    }
+
+    pub(super) fn hushed(
+        &mut self,
+        now: Mono,
+        live: Live,
+        outcome: Outcome,
+        next: Option<Closed>,
+        speaking: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        record(live, outcome, out);
+        match (next, speaking) {
+            // Words said into our answer belong to the new turn and need no wake phrase.
+            (Some(closed), _) => self.transcribe(now, closed, Gate::Open, Rest::Idle, out),
+            (None, true) => {
+                let by = now + self.policy.longest_utterance;
+                self.phase = Phase::Hearing {
+                    gate: Gate::Open,
+                    rest: Rest::Idle,
+                    by,
+                };
+            }
+            (None, false) => self.settle(now, out),
+        }
+    }
+}

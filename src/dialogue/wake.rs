@@ -1,0 +1,122 @@
+//! Finds the wake phrase at the start of a transcript, forgiving what small models do to an invented name.
+
+/// What the start of a transcript says about the wake phrase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WakeMatch {
+    /// It is there; these are the words after it (possibly none), as the transcriber wrote them.
+    Said(String),
+    /// It is not.
+    Absent,
+}
+
+/// Looks for `phrase` in the first words of `text`.
+///
+/// Words are compared without case and punctuation. A phrase of two or more words may be off by one letter in each word
+/// of four letters or more ("hey mark" is "hey hark"; a phrase of a single word must be exact), and its first word may be
+/// missing or misheard if the rest is exact: the onset is what a segmenter loses first.
+#[must_use]
+pub fn match_wake(text: &str, phrase: &str) -> WakeMatch {
+    let wanted: Vec<String> = phrase
+        .split_whitespace()
+        .map(plain)
+        .filter(|w| !w.is_empty())
+        .collect();
+    if wanted.is_empty() {
+        return WakeMatch::Absent;
+    }
+    let said: Vec<&str> = text.split_whitespace().collect();
+    let heard: Vec<String> = said.iter().map(|w| plain(w)).collect();
+    let rest = |from: usize| WakeMatch::Said(said[from..].join(" "));
+    if heard.len() >= wanted.len()
+        && wanted
+            .iter()
+            .zip(&heard)
+            .all(|(w, h)| same_word(w, h, wanted.len()))
+    {
+        return rest(wanted.len());
+    }
+    let tail = &wanted[1..];
+    let distinctive = tail.iter().any(|w| w.len() >= 4);
+    for skipped in [0, 1] {
+        if distinctive && heard.len() >= skipped + tail.len() && heard[skipped..].starts_with(tail)
+        {
+            return rest(skipped + tail.len());
+        }
+    }
+    WakeMatch::Absent
+}
+
+fn plain(word: &str) -> String {
+    word.chars()
+        .filter(|c| c.is_alphanumeric() || *c == '\'')
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+fn same_word(wanted: &str, heard: &str, phrase_words: usize) -> bool {
+    wanted == heard
+        || (phrase_words > 1
+            && wanted.chars().count() >= 4
+            && strsim::levenshtein(wanted, heard) <= 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(rest: &str) -> WakeMatch {
+        WakeMatch::Said(rest.to_owned())
+    }
+
+    #[test]
+    fn the_phrase_and_the_question_in_one_breath() {
+        assert_eq!(
+            match_wake("Hey, Hark! What time is it?", "hey hark"),
+            said("What time is it?")
+        );
+        assert_eq!(match_wake("hey hark", "hey hark"), said(""));
+        assert_eq!(
+            match_wake("computer lights off", "computer"),
+            said("lights off")
+        );
+    }
+
+    #[test]
+    fn one_wrong_letter_or_a_lost_first_word_is_forgiven() {
+        for text in [
+            "hey mark stop",
+            "hey hart stop",
+            "hark stop",
+            "a hark stop",
+            "hay hark stop",
+        ] {
+            assert_eq!(match_wake(text, "hey hark"), said("stop"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_words_do_not_wake() {
+        for text in [
+            "",
+            "hey",
+            "hey there what time is it",
+            "what time is it",
+            "hey mary stop",
+            "commuter traffic",
+            "so hey hark",
+        ] {
+            assert_eq!(
+                match_wake(
+                    text,
+                    if text.starts_with("comm") {
+                        "computer"
+                    } else {
+                        "hey hark"
+                    }
+                ),
+                WakeMatch::Absent,
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The promises of the machine, over random histories in which results also come late, twice, or for dead turns.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hark::dialogue::{AgentEvent, BargeIn, Dialogue, Effect, Event, Policy, SpeakerEvent, Start};
+use hark::flow::{Extent, Heard, ReplyChunk};
+use hark::ids::{ChunkSeq, Revision, TurnId};
+use hark::private::Private;
+use hark::time::Mono;
+use proptest::prelude::*;
+
+use crate::world::{done, transcript, utterance};
+
+/// What happens next: the kind, which of the recent turns it is for, and how much later.
+type Step = (u8, u64, u64);
+
+fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
+    let chunk = |seq| ReplyChunk {
+        turn,
+        seq: ChunkSeq(seq),
+        text: Private::from("two words"),
+    };
+    let agent = |event| Event::Agent { turn, event };
+    match kind {
+        0 | 1 => Event::SpeechStarted { when: now },
+        2 => Event::SpeechPaused,
+        3 => Event::SpeechDropped,
+        4..=6 => Event::Utterance {
+            utterance: utterance(now, now + Duration::from_millis(500)),
+            ended: now,
+        },
+        7 => Event::InputLost,
+        8..=10 => Event::Transcribed(transcript(turn, Revision(0), "hey hark what now")),
+        11 => Event::Transcribed(transcript(turn, Revision(0), "")),
+        12 => Event::Transcribed(transcript(turn, Revision(0), "something else")),
+        13 => Event::TranscribeFailed {
+            turn,
+            revision: Revision(0),
+            kind: "broken".to_owned(),
+        },
+        14 | 15 => agent(AgentEvent::Chunk(chunk(0))),
+        16 => agent(AgentEvent::Chunk(chunk(1))),
+        17 => agent(done()),
+        18 => agent(AgentEvent::Failed {
+            kind: "cut".to_owned(),
+        }),
+        19 => Event::Speaker(SpeakerEvent::Heard(Heard {
+            turn,
+            seq: ChunkSeq(0),
+            extent: Extent::Whole,
+        })),
+        20 | 21 => Event::Speaker(SpeakerEvent::Finished { turn }),
+        22 => Event::Speaker(SpeakerEvent::Failed {
+            turn,
+            kind: "output_lost".to_owned(),
+        }),
+        23 => Event::Announce(Private::from("ring")),
+        24 => Event::Typed(Private::from("typed")),
+        25 => Event::Stop,
+        _ => Event::Tick,
+    }
+}
+
+/// Watches the effects of a history and fails on the first broken promise.
+#[derive(Default)]
+struct Watch {
+    last_id: u64,
+    asked: BTreeSet<u64>,
+    recorded: BTreeSet<u64>,
+    silenced: BTreeSet<u64>,
+}
+
+impl Watch {
+    fn see(&mut self, effects: &[Effect]) -> Result<(), TestCaseError> {
+        for effect in effects {
+            match effect {
+                Effect::Transcribe { turn, .. } => {
+                    prop_assert!(turn.0 > self.last_id, "ids only grow");
+                    self.last_id = turn.0;
+                }
+                Effect::Ask { turn, .. } => {
+                    self.last_id = self.last_id.max(turn.0);
+                    prop_assert!(self.asked.insert(turn.0), "asked twice");
+                    let live = self.asked.difference(&self.recorded).count();
+                    prop_assert!(live <= 1, "{live} turns are live");
+                }
+                Effect::Record(turn) => {
+                    prop_assert!(
+                        self.asked.contains(&turn.id.0),
+                        "recorded without having been asked"
+                    );
+                    prop_assert!(self.recorded.insert(turn.id.0), "recorded twice");
+                }
+                Effect::Say(chunk) => {
+                    prop_assert!(
+                        !self.silenced.contains(&chunk.turn.0),
+                        "said after hush or abandon"
+                    );
+                    prop_assert!(
+                        !self.recorded.contains(&chunk.turn.0),
+                        "said after its record"
+                    );
+                }
+                Effect::Hush { turn } | Effect::Abandon { turn } => {
+                    self.silenced.insert(turn.0);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(policy: Policy, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut dialogue = Dialogue::new(policy);
+    let mut watch = Watch::default();
+    let mut now = Mono::ZERO;
+    for (kind, back, wait) in steps {
+        now = now + Duration::from_millis(*wait);
+        let turn = TurnId(watch.last_id.saturating_sub(*back));
+        let dead = watch.recorded.contains(&turn.0);
+        let event = event(*kind, turn, now);
+        let carries_turn = matches!(
+            event,
+            Event::Agent { .. } | Event::Speaker(_) | Event::Transcribed(_)
+        );
+        let effects = dialogue.handle(now, event);
+        if dead && carries_turn {
+            prop_assert!(
+                effects.is_empty(),
+                "an event of a dead turn had effects: {effects:?}"
+            );
+        }
+        watch.see(&effects)?;
+        if let Some(deadline) = dialogue.deadline() {
+            if deadline <= now {
+                watch.see(&dialogue.handle(now, Event::Tick))?;
+                prop_assert!(
+                    dialogue.deadline().is_none_or(|later| later > now),
+                    "a due tick did not move the deadline"
+                );
+            }
+        }
+    }
+    watch.see(&dialogue.handle(now, Event::Shutdown))?;
+    prop_assert_eq!(
+        &watch.asked,
+        &watch.recorded,
+        "each ask has its record, also after shutdown"
+    );
+    prop_assert_eq!(dialogue.deadline(), None);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn promises_hold_over_random_histories(
+        steps in prop::collection::vec((0_u8..30, 0_u64..3, 0_u64..4_000), 1..120),
+        wake in any::<bool>(),
+        barge_in in any::<bool>(),
+    ) {
+        let policy = Policy {
+            start: if wake { Start::Phrase("hey hark".to_owned()) } else { Start::Every },
+            barge_in: if barge_in { BargeIn::On } else { BargeIn::Off },
+            answer_limit: Duration::from_secs(20),
+            ..Policy::default()
+        };
+        check(policy, &steps)?;
+    }
+
+    #[test]
+    fn without_further_events_every_history_comes_to_rest(steps in prop::collection::vec((0_u8..30, 0_u64..3, 0_u64..4_000), 1..60)) {
+        let mut dialogue = Dialogue::new(Policy::default());
+        let mut now = Mono::ZERO;
+        let mut last = 0;
+        for (kind, back, wait) in &steps {
+            now = now + Duration::from_millis(*wait);
+            for effect in dialogue.handle(now, event(*kind, TurnId(u64::saturating_sub(last, *back)), now)) {
+                if let Effect::Transcribe { turn, .. } | Effect::Ask { turn, .. } = effect { last = turn.0; }
+            }
+        }
+        for _ in 0..64 {
+            match dialogue.deadline() {
+                Some(deadline) => { now = now.max(deadline); dialogue.handle(now, Event::Tick); }
+                None => break,
+            }
+        }
+        prop_assert!(dialogue.at_rest());
+    }
+}

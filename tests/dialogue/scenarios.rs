@@ -1,0 +1,430 @@
+//! What a voice conversation must survive.
+
+use std::time::Duration;
+
+use hark::dialogue::{AgentEvent, BargeIn, Effect, Event, Ignored, Policy, SpeakerEvent, Start};
+use hark::flow::{Outcome, ReplyChunk};
+use hark::ids::{ChunkSeq, Revision, TurnId};
+use hark::private::Private;
+use hark::time::Mono;
+
+use crate::world::{Answer, FIRST_CLAUSE_MS, HANGOVER_MS, TRANSCRIBE_MS, World, transcript};
+
+fn open() -> Policy {
+    Policy {
+        start: Start::Every,
+        barge_in: BargeIn::On,
+        ..Policy::default()
+    }
+}
+
+fn loudspeaker() -> Policy {
+    Policy {
+        start: Start::Every,
+        barge_in: BargeIn::Off,
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn a_question_is_transcribed_asked_spoken_and_recorded() {
+    let mut world = World::new(open());
+    world
+        .speech(1_000, 800, "what time is it")
+        .answers(Answer::Clauses(vec!["It is noon.", "Lunch is ready."]))
+        .run();
+    let turn = world.turn(0);
+    assert_eq!(
+        (turn.asked.as_str(), turn.outcome),
+        ("what time is it", Outcome::Completed)
+    );
+    assert_eq!(turn.replied.as_str(), "It is noon. Lunch is ready.");
+    assert_eq!(turn.heard, turn.replied);
+    let hangover = i64::try_from(HANGOVER_MS).unwrap();
+    let words = hangover + i64::try_from(TRANSCRIBE_MS).unwrap();
+    assert_eq!(turn.receipt.endpoint_ms, Some(hangover));
+    assert_eq!(turn.receipt.transcript_ms, Some(words));
+    let clause = words + i64::try_from(FIRST_CLAUSE_MS).unwrap();
+    assert_eq!(turn.receipt.first_clause_ms, Some(clause));
+    assert_eq!(turn.receipt.first_audio_ms, Some(clause));
+    assert_eq!(
+        (turn.receipt.prompt_tokens, turn.receipt.cached_tokens),
+        (Some(12), Some(9))
+    );
+}
+
+#[test]
+fn three_questions_give_three_turns_in_order_with_one_record_each() {
+    let mut world = World::new(open());
+    for (index, words) in ["one", "two", "three"].into_iter().enumerate() {
+        world.speech(u64::try_from(index).unwrap() * 6_000, 500, words);
+    }
+    world.run();
+    let asked: Vec<_> = world
+        .records()
+        .iter()
+        .map(|turn| (turn.id.0, turn.asked.as_str()))
+        .collect();
+    assert_eq!(asked, [(1, "one"), (2, "two"), (3, "three")]);
+}
+
+#[test]
+fn wake_then_silence_closes_the_window() {
+    let mut world = World::new(Policy::default());
+    world.speech(0, 600, "hey hark").run();
+    assert!(world.when(|effect| *effect == Effect::Woke).is_some());
+    assert!(world.records().is_empty() && world.dialogue.deadline().is_none());
+}
+
+#[test]
+fn wake_alone_then_the_question_needs_no_second_wake_phrase() {
+    let mut world = World::new(Policy::default());
+    world
+        .speech(0, 600, "hey hark")
+        .speech(3_000, 800, "what day is it")
+        .run();
+    assert_eq!(world.turn(0).asked.as_str(), "what day is it");
+}
+
+#[test]
+fn wake_and_question_in_one_breath() {
+    let mut world = World::new(Policy::default());
+    world.speech(0, 1_500, "Hey Hark, what time is it?").run();
+    assert_eq!(world.turn(0).asked.as_str(), "what time is it?");
+}
+
+#[test]
+fn talk_nearby_without_the_wake_phrase_is_ignored() {
+    let mut world = World::new(Policy::default());
+    world.speech(0, 2_000, "so I told him to call back").run();
+    assert_eq!(world.ignored(), [Ignored::NoWake]);
+    assert!(world.records().is_empty());
+}
+
+#[test]
+fn a_question_longer_than_the_no_speech_limit_is_heard_to_its_end() {
+    let mut world = World::new(Policy::default());
+    world
+        .speech(0, 600, "hey hark")
+        .speech(2_000, 20_000, "a very long question")
+        .run();
+    assert_eq!(world.turn(0).asked.as_str(), "a very long question");
+}
+
+#[test]
+fn a_follow_up_needs_no_wake_phrase_until_its_window_closes() {
+    let mut world = World::new(Policy::default());
+    world
+        .speech(0, 1_000, "hey hark what time is it")
+        .speech(6_000, 500, "and tomorrow")
+        .speech(40_000, 500, "lovely weather");
+    world.run();
+    let asked: Vec<_> = world
+        .records()
+        .iter()
+        .map(|turn| turn.asked.as_str().to_owned())
+        .collect();
+    assert_eq!(asked, ["what time is it", "and tomorrow"]);
+    assert_eq!(world.ignored(), [Ignored::NoWake]);
+}
+
+#[test]
+fn a_cough_lets_the_reply_finish() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "tell me a story")
+        .answers(Answer::Clauses(vec!["Once.", "Upon a time."]))
+        .cough(1_500)
+        .run();
+    assert_eq!(world.turn(0).outcome, Outcome::Completed);
+    assert_eq!(world.turn(0).heard.as_str(), "Once. Upon a time.");
+}
+
+#[test]
+fn true_barge_in_hushes_and_the_history_holds_only_what_was_heard() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "tell me a story")
+        .answers(Answer::Clauses(vec![
+            "Once upon a time.",
+            "There was a king.",
+        ]));
+    // The first clause sounds from 1,280 to 2,280 ms.
+    world.speech(1_600, 900, "stop that").run();
+    let turn = world.turn(0);
+    assert_eq!(turn.outcome, Outcome::Interrupted);
+    // Speech from 1,600 is believed at 1,900: 62 % of four words.
+    assert_eq!(turn.heard.as_str(), "Once upon");
+    assert_eq!(
+        world.when(|effect| matches!(effect, Effect::Hush { .. })),
+        Some(1_900)
+    );
+    assert_eq!(world.turn(1).asked.as_str(), "stop that");
+}
+
+#[test]
+fn barge_in_before_the_first_word_leaves_nothing_heard() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "first question")
+        .answers(Answer::Hangs)
+        .speech(1_200, 700, "no, second question")
+        .run();
+    assert_eq!(
+        (world.turn(0).outcome, world.turn(0).heard.as_str()),
+        (Outcome::Cancelled, "")
+    );
+    assert_eq!(world.turn(1).outcome, Outcome::Completed);
+}
+
+#[test]
+fn a_noise_while_thinking_does_not_cost_the_answer() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "question")
+        .answers(Answer::Hangs)
+        .speech(1_100, 100, "")
+        .run();
+    assert_eq!(world.ignored(), [Ignored::Empty]);
+    assert_eq!(world.turn(0).failure.as_deref(), Some("answer_timeout"));
+}
+
+#[test]
+fn speech_while_the_first_part_is_transcribed_is_not_lost() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "first")
+        .speech(510, 30, "second")
+        .answers(Answer::Hangs)
+        .run();
+    let asked: Vec<_> = world
+        .records()
+        .iter()
+        .map(|turn| (turn.asked.as_str(), turn.outcome))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            ("first", Outcome::Cancelled),
+            ("second", Outcome::Completed)
+        ]
+    );
+}
+
+#[test]
+fn on_a_loudspeaker_our_own_voice_is_not_a_question() {
+    let mut world = World::new(loudspeaker());
+    world
+        .speech(0, 500, "what time is it")
+        .speech(1_500, 400, "it is noon")
+        .run();
+    assert_eq!(world.records().len(), 1);
+    assert_eq!(world.ignored(), [Ignored::Echo]);
+    let closed = world.when(|effect| *effect == Effect::CloseEar);
+    let opened = world.when(|effect| *effect == Effect::OpenEar);
+    // The only clause ends at 2,080 ms; the room has 250 ms to fall silent.
+    assert_eq!(
+        (closed, opened),
+        (Some(1_080 + FIRST_CLAUSE_MS), Some(2_280 + 250))
+    );
+}
+
+#[test]
+fn a_model_that_dies_in_mid_sentence_fails_the_turn_after_what_was_said() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "question")
+        .answers(Answer::Breaks(vec!["The answer is."]))
+        .run();
+    let turn = world.turn(0);
+    assert_eq!(
+        (turn.outcome, turn.failure.as_deref()),
+        (Outcome::Failed, Some("cut"))
+    );
+    assert_eq!(turn.heard.as_str(), "The answer is.");
+}
+
+#[test]
+fn an_empty_transcription_is_no_turn() {
+    let mut world = World::new(open());
+    world.speech(0, 500, " ").run();
+    assert!(world.records().is_empty());
+    assert_eq!(world.ignored(), [Ignored::Empty]);
+}
+
+#[test]
+fn a_late_result_of_a_dead_turn_does_nothing() {
+    let mut world = World::new(open());
+    world.speech(0, 500, "question").run();
+    let dead = TurnId(1);
+    let chunk = ReplyChunk {
+        turn: dead,
+        seq: ChunkSeq(5),
+        text: Private::from("late"),
+    };
+    for event in [
+        Event::Transcribed(transcript(dead, Revision(0), "late")),
+        Event::Agent {
+            turn: dead,
+            event: AgentEvent::Chunk(chunk),
+        },
+        Event::Speaker(SpeakerEvent::Finished { turn: dead }),
+    ] {
+        assert_eq!(world.dialogue.handle(Mono::from_millis(60_000), event), []);
+    }
+}
+
+#[test]
+fn the_device_is_unplugged_while_listening_and_while_speaking() {
+    let mut world = World::new(open());
+    world
+        .at(0, Event::SpeechStarted { when: Mono::ZERO })
+        .at(300, Event::InputLost);
+    world
+        .speech(2_000, 500, "question")
+        .at(3_500, Event::InputLost)
+        .run();
+    assert_eq!(world.turn(0).outcome, Outcome::Completed);
+    assert!(world.dialogue.at_rest());
+}
+
+#[test]
+fn the_speaker_fails_and_the_turn_is_recorded_as_failed() {
+    let mut world = World::new(open());
+    world.speech(0, 500, "question");
+    world
+        .at(
+            1_400,
+            Event::Speaker(SpeakerEvent::Failed {
+                turn: TurnId(1),
+                kind: "output_lost".to_owned(),
+            }),
+        )
+        .run();
+    assert_eq!(
+        (world.turn(0).outcome, world.turn(0).failure.as_deref()),
+        (Outcome::Failed, Some("output_lost"))
+    );
+}
+
+#[test]
+fn stop_works_in_each_phase() {
+    for (at, outcome) in [
+        (1_050, None),
+        (1_100, Some(Outcome::Cancelled)),
+        (1_700, Some(Outcome::Cancelled)),
+    ] {
+        let mut world = World::new(open());
+        world.speech(0, 500, "question").at(at, Event::Stop).run();
+        assert_eq!(
+            world.records().first().map(|turn| turn.outcome),
+            outcome,
+            "stop at {at} ms"
+        );
+        assert!(world.dialogue.at_rest(), "stop at {at} ms");
+    }
+}
+
+#[test]
+fn shutdown_records_the_live_turn_and_silences_everything_after_it() {
+    for at in [1_100, 1_700] {
+        let mut world = World::new(open());
+        world
+            .speech(0, 500, "question")
+            .at(at, Event::Shutdown)
+            .run();
+        assert_eq!(world.turn(0).outcome, Outcome::ShutDown, "at {at} ms");
+        assert_eq!(
+            world.dialogue.handle(
+                Mono::from_millis(9_000),
+                Event::Typed(Private::from("hello"))
+            ),
+            []
+        );
+    }
+}
+
+#[test]
+fn a_clock_jump_after_sleep_only_ends_what_was_waiting() {
+    let mut world = World::new(Policy::default());
+    world
+        .speech(0, 600, "hey hark")
+        .at(8 * 3_600_000, Event::Tick)
+        .speech(8 * 3_600_000 + 1_000, 500, "nobody asked");
+    world.run();
+    assert_eq!(world.ignored(), [Ignored::NoWake]);
+}
+
+#[test]
+fn a_timer_rings_at_rest_and_after_the_answer_that_it_would_have_disturbed() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "question")
+        .at(1_300, Event::Announce(Private::from("Your timer is up.")))
+        .run();
+    let said: Vec<_> = world
+        .log
+        .iter()
+        .filter_map(|(_, e)| {
+            if let Effect::Say(c) = e {
+                Some(c.text.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(said, ["All right.", "Your timer is up."]);
+    assert_eq!(
+        world.records().len(),
+        1,
+        "nobody asked for the announcement: it leaves no record"
+    );
+}
+
+#[test]
+fn a_typed_question_replaces_the_answer_that_is_being_spoken() {
+    let mut world = World::new(loudspeaker());
+    world
+        .speech(0, 500, "question")
+        .at(1_700, Event::Typed(Private::from("what now")))
+        .run();
+    let turns: Vec<_> = world
+        .records()
+        .iter()
+        .map(|turn| (turn.asked.as_str(), turn.outcome))
+        .collect();
+    assert_eq!(
+        turns,
+        [
+            ("question", Outcome::Interrupted),
+            ("what now", Outcome::Completed)
+        ]
+    );
+    let ear: Vec<_> = world
+        .log
+        .iter()
+        .filter(|(_, e)| matches!(e, Effect::OpenEar | Effect::CloseEar))
+        .map(|(_, e)| e.clone())
+        .collect();
+    assert_eq!(
+        ear.last(),
+        Some(&Effect::OpenEar),
+        "the ear is open in the end"
+    );
+}
+
+#[test]
+fn an_answer_that_never_comes_ends_at_its_limit() {
+    let mut world = World::new(Policy {
+        answer_limit: Duration::from_secs(5),
+        ..open()
+    });
+    world
+        .speech(0, 500, "question")
+        .answers(Answer::Hangs)
+        .run();
+    assert_eq!(
+        world.when(|effect| matches!(effect, Effect::Record(_))),
+        Some(500 + HANGOVER_MS + TRANSCRIBE_MS + 5_000)
+    );
+}

@@ -1,0 +1,326 @@
+//! Drives a [`Dialogue`] as the conductor does, with a scripted ear, transcriber, agent and speaker on simulated time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hark::dialogue::{AgentEvent, Dialogue, Effect, Event, Ignored, Policy, SpeakerEvent};
+use hark::flow::{Extent, Heard, ReplyChunk, Transcript, Turn, Utterance};
+use hark::ids::{ChunkSeq, Revision, TurnId};
+use hark::private::Private;
+use hark::time::{Mono, SamplePos, Span, duration_to_samples};
+
+/// Time the scripted transcriber takes.
+pub const TRANSCRIBE_MS: u64 = 80;
+/// Time the scripted agent takes to its first clause.
+pub const FIRST_CLAUSE_MS: u64 = 200;
+/// Time between clauses, and from the last clause to the end of the reply.
+pub const CLAUSE_MS: u64 = 50;
+/// How long each clause sounds.
+pub const SOUND_MS: u64 = 1_000;
+/// Silence after which the segmenter closes an utterance.
+pub const HANGOVER_MS: u64 = 500;
+
+/// How the scripted agent answers the next question.
+#[derive(Clone)]
+pub enum Answer {
+    /// With these clauses.
+    Clauses(Vec<&'static str>),
+    /// With these clauses, then it breaks off.
+    Breaks(Vec<&'static str>),
+    /// Never.
+    Hangs,
+}
+
+pub struct World {
+    pub dialogue: Dialogue,
+    now: Mono,
+    queue: Vec<(Mono, u64, Event)>,
+    order: u64,
+    words: VecDeque<&'static str>,
+    answers: VecDeque<Answer>,
+    /// Until when the scripted speaker is busy, and with which clauses: turn, clause, start, end.
+    playing: Vec<(TurnId, ChunkSeq, Mono, Mono)>,
+    pub log: Vec<(Mono, Effect)>,
+}
+
+impl World {
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            dialogue: Dialogue::new(policy),
+            now: Mono::ZERO,
+            queue: Vec::new(),
+            order: 0,
+            words: VecDeque::new(),
+            answers: VecDeque::new(),
+            playing: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    pub fn at(&mut self, ms: u64, event: Event) -> &mut Self {
+        self.post(Mono::from_millis(ms), event);
+        self
+    }
+
+    /// The user speaks from `ms` for `length_ms`; the segmenter sees it, the transcriber will read `words`.
+    pub fn speech(&mut self, ms: u64, length_ms: u64, words: &'static str) -> &mut Self {
+        let (start, end) = (Mono::from_millis(ms), Mono::from_millis(ms + length_ms));
+        self.words.push_back(words);
+        self.at(ms, Event::SpeechStarted { when: start });
+        self.at(ms + length_ms, Event::SpeechPaused);
+        let utterance = utterance(start, end);
+        self.at(
+            ms + length_ms + HANGOVER_MS,
+            Event::Utterance {
+                utterance,
+                ended: end,
+            },
+        )
+    }
+
+    /// A cough: too short to become an utterance.
+    pub fn cough(&mut self, ms: u64) -> &mut Self {
+        self.at(
+            ms,
+            Event::SpeechStarted {
+                when: Mono::from_millis(ms),
+            },
+        );
+        self.at(ms + 100, Event::SpeechPaused);
+        self.at(ms + 100 + HANGOVER_MS, Event::SpeechDropped)
+    }
+
+    pub fn answers(&mut self, answer: Answer) -> &mut Self {
+        self.answers.push_back(answer);
+        self
+    }
+
+    fn post(&mut self, at: Mono, event: Event) {
+        self.order += 1;
+        self.queue.push((at, self.order, event));
+    }
+
+    /// Runs until nothing is left to happen, deadlines included.
+    pub fn run(&mut self) -> &mut Self {
+        for _ in 0..10_000 {
+            let next = self.queue.iter().map(|(at, order, _)| (*at, *order)).min();
+            let deadline = self.dialogue.deadline();
+            let event = match (next, deadline) {
+                (None, None) => return self,
+                (Some((at, order)), deadline) if deadline.is_none_or(|deadline| at <= deadline) => {
+                    self.now = self.now.max(at);
+                    let index = self.queue.iter().position(|(_, o, _)| *o == order).unwrap();
+                    self.queue.swap_remove(index).2
+                }
+                (_, Some(deadline)) => {
+                    self.now = self.now.max(deadline);
+                    Event::Tick
+                }
+                (Some(_), None) => unreachable!("the guard above takes it"),
+            };
+            for effect in self.dialogue.handle(self.now, event) {
+                self.execute(&effect);
+                self.log.push((self.now, effect));
+            }
+        }
+        panic!("the conversation never comes to rest: {:?}", self.dialogue);
+    }
+
+    fn execute(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Transcribe { turn, revision, .. } => {
+                let words = self.words.pop_front().unwrap_or_default();
+                self.post(
+                    self.now + Duration::from_millis(TRANSCRIBE_MS),
+                    Event::Transcribed(transcript(*turn, *revision, words)),
+                );
+            }
+            Effect::Ask { turn, .. } => self.answer(*turn),
+            Effect::Say(chunk) => self.play(chunk),
+            Effect::EndSpeech { turn } => {
+                let end = self
+                    .playing
+                    .iter()
+                    .map(|(.., end)| *end)
+                    .max()
+                    .unwrap_or(self.now)
+                    .max(self.now);
+                self.post(end, Event::Speaker(SpeakerEvent::Finished { turn: *turn }));
+            }
+            Effect::Hush { turn } => self.hush(*turn),
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, turn: TurnId) {
+        let answer = self
+            .answers
+            .pop_front()
+            .unwrap_or(Answer::Clauses(vec!["All right."]));
+        let (clauses, last) = match answer {
+            Answer::Hangs => return,
+            Answer::Clauses(clauses) => (clauses, done()),
+            Answer::Breaks(clauses) => (
+                clauses,
+                AgentEvent::Failed {
+                    kind: "cut".to_owned(),
+                },
+            ),
+        };
+        let mut at = self.now + Duration::from_millis(FIRST_CLAUSE_MS);
+        for (seq, text) in (0..).zip(clauses) {
+            let chunk = ReplyChunk {
+                turn,
+                seq: ChunkSeq(seq),
+                text: Private::from(text),
+            };
+            self.post(
+                at,
+                Event::Agent {
+                    turn,
+                    event: AgentEvent::Chunk(chunk),
+                },
+            );
+            at = at + Duration::from_millis(CLAUSE_MS);
+        }
+        self.post(at, Event::Agent { turn, event: last });
+    }
+
+    fn play(&mut self, chunk: &ReplyChunk) {
+        let free = self
+            .playing
+            .iter()
+            .map(|(.., end)| *end)
+            .max()
+            .unwrap_or(self.now)
+            .max(self.now);
+        let end = free + Duration::from_millis(SOUND_MS);
+        let (turn, seq) = (chunk.turn, chunk.seq);
+        self.playing.push((turn, seq, free, end));
+        self.post(
+            self.now,
+            Event::Speaker(SpeakerEvent::Synthesised {
+                turn,
+                seq,
+                when: self.now,
+            }),
+        );
+        self.post(
+            free,
+            Event::Speaker(SpeakerEvent::Audible {
+                turn,
+                seq,
+                when: free,
+            }),
+        );
+        self.post(
+            end,
+            Event::Speaker(SpeakerEvent::Heard(Heard {
+                turn,
+                seq,
+                extent: Extent::Whole,
+            })),
+        );
+    }
+
+    fn hush(&mut self, turn: TurnId) {
+        let now = self.now;
+        let of_turn = |event: &Event| match event {
+            Event::Speaker(
+                SpeakerEvent::Audible { turn: t, .. } | SpeakerEvent::Finished { turn: t },
+            ) => *t == turn,
+            Event::Speaker(SpeakerEvent::Heard(heard)) => heard.turn == turn,
+            _ => false,
+        };
+        self.queue.retain(|(_, _, event)| !of_turn(event));
+        let cut: Vec<_> = self
+            .playing
+            .iter()
+            .filter(|(t, _, start, end)| *t == turn && *start <= now && now < *end)
+            .copied()
+            .collect();
+        for (turn, seq, start, end) in cut {
+            let share = now.since(start).as_secs_f32() / end.since(start).as_secs_f32();
+            self.post(
+                now,
+                Event::Speaker(SpeakerEvent::Heard(Heard {
+                    turn,
+                    seq,
+                    extent: Extent::Cut(share),
+                })),
+            );
+        }
+        self.playing.retain(|(t, ..)| *t != turn);
+        self.post(now, Event::Speaker(SpeakerEvent::Finished { turn }));
+    }
+
+    pub fn records(&self) -> Vec<&Turn> {
+        self.log
+            .iter()
+            .filter_map(|(_, effect)| {
+                if let Effect::Record(turn) = effect {
+                    Some(&**turn)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    pub fn turn(&self, index: usize) -> &Turn {
+        self.records()[index]
+    }
+
+    pub fn ignored(&self) -> Vec<Ignored> {
+        self.log
+            .iter()
+            .filter_map(|(_, effect)| {
+                if let Effect::Ignore(reason) = effect {
+                    Some(*reason)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    pub fn when(&self, wanted: impl Fn(&Effect) -> bool) -> Option<u64> {
+        let found = self.log.iter().find(|(_, effect)| wanted(effect));
+        found.map(|(at, _)| u64::try_from(at.since_start().as_millis()).unwrap())
+    }
+}
+
+pub fn transcript(turn: TurnId, revision: Revision, words: &str) -> Transcript {
+    Transcript {
+        turn,
+        revision,
+        text: Private::from(words),
+        language: "en".to_owned(),
+        confidence: 0.9,
+        elapsed: Duration::from_millis(TRANSCRIBE_MS),
+    }
+}
+
+pub fn done() -> AgentEvent {
+    AgentEvent::Done {
+        backend: "scripted".to_owned(),
+        model: None,
+        prompt_tokens: Some(12),
+        cached_tokens: Some(9),
+    }
+}
+
+pub fn utterance(start: Mono, end: Mono) -> Utterance {
+    let pos = |mono: Mono| SamplePos(duration_to_samples(mono.since_start()));
+    let speech = Span {
+        start: pos(start),
+        end: pos(end),
+    };
+    Utterance {
+        span: speech,
+        speech,
+        samples: Arc::from([]),
+        lost: 0,
+    }
+}
