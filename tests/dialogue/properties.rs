@@ -69,6 +69,7 @@ struct Watch {
     asked: BTreeSet<u64>,
     recorded: BTreeSet<u64>,
     silenced: BTreeSet<u64>,
+    ended: BTreeSet<u64>,
 }
 
 impl Watch {
@@ -104,6 +105,9 @@ impl Watch {
                 }
                 Effect::Hush { turn } | Effect::Abandon { turn } => {
                     self.silenced.insert(turn.0);
+                }
+                Effect::EndSpeech { turn } => {
+                    prop_assert!(self.ended.insert(turn.0), "ended twice");
                 }
                 _ => {}
             }

@@ -428,3 +428,18 @@ fn an_answer_that_never_comes_ends_at_its_limit() {
         Some(500 + HANGOVER_MS + TRANSCRIBE_MS + 5_000)
     );
 }
+
+#[test]
+fn an_early_finish_of_the_speaker_does_not_end_a_reply_that_goes_on() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "question")
+        .answers(Answer::Clauses(vec!["One.", "Two."]));
+    world
+        .at(
+            1_285,
+            Event::Speaker(SpeakerEvent::Finished { turn: TurnId(1) }),
+        )
+        .run();
+    assert_eq!(world.turn(0).heard.as_str(), "One. Two.");
+}
