@@ -1,0 +1,53 @@
+# `make demo` answers a spoken question; `make test` checks everything. Both install what a fresh machine lacks.
+
+CARGO ?= cargo
+# A release build for people, a quick one for tests.
+HARK := target/release/hark
+
+.PHONY: help build demo test check-macos check-macos-bites lint unit docs deny train-starter clean
+
+help:
+	@echo "make demo            build, then one spoken question and its spoken answer"
+	@echo "make build           the release binary, $(HARK)"
+	@echo "make test            everything: lint, docs, licences, macOS type-check, all tests"
+	@echo "make check-macos     type-check the macOS code (on any machine)"
+	@echo "make train-starter   train the bundled speech model again (hours)"
+
+build:
+	@.ci/setup build
+	$(CARGO) build --release --locked
+
+demo:
+	@.ci/setup demo
+	@$(CARGO) build --release --locked
+	@$(HARK) demo
+
+test:
+	@.ci/setup test
+	@$(MAKE) --no-print-directory lint unit docs deny check-macos check-macos-bites
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+unit:
+	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --doc
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+deny:
+	$(CARGO) deny --offline check licenses bans sources
+
+check-macos:
+	.ci/macos-check.sh
+
+check-macos-bites:
+	.ci/macos-check.sh --bites
+
+train-starter:
+	models/train/run.sh
+
+clean:
+	$(CARGO) clean
