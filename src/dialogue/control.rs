@@ -8,7 +8,7 @@ use crate::time::{Mono, SamplePos, Span};
 use super::effect::{Effect, Ignored};
 use super::live::{Kind, Live, record};
 use super::machine::{Dialogue, MAX_ANNOUNCEMENTS};
-use super::phase::Phase;
+use super::phase::{Pending, Phase};
 use super::policy::BargeIn;
 
 impl Dialogue {
@@ -29,16 +29,12 @@ impl Dialogue {
                 Private::default(),
             );
             live.complete = true;
-            self.start_speaking(
-                now,
-                Box::new(live),
-                ReplyChunk {
-                    turn,
-                    seq: ChunkSeq(0),
-                    text,
-                },
-                out,
-            );
+            let chunk = ReplyChunk {
+                turn,
+                seq: ChunkSeq(0),
+                text,
+            };
+            self.start_speaking(now, Box::new(live), None, chunk, out);
         }
     }
 
@@ -46,16 +42,23 @@ impl Dialogue {
         match self.take() {
             Phase::Closed => self.phase = Phase::Closed,
             Phase::Answering { live, aside, .. } => {
-                for turn in std::iter::once(live.turn).chain(aside.map(|aside| aside.turn)) {
-                    out.push(Effect::Abandon { turn });
-                }
+                out.push(Effect::Abandon { turn: live.turn });
+                abandon(aside, out);
                 record(*live, Outcome::Cancelled, out);
                 self.ask_typed(now, question, out);
             }
-            Phase::Speaking { live, .. } | Phase::Hushing { live, .. } => {
+            Phase::Speaking { live, aside, .. } => {
+                abandon(aside, out);
                 out.push(Effect::Hush { turn: live.turn });
                 out.push(Effect::Abandon { turn: live.turn });
                 record(*live, Outcome::Interrupted, out);
+                if self.policy.barge_in == BargeIn::Off {
+                    out.push(Effect::OpenEar);
+                }
+                self.ask_typed(now, question, out);
+            }
+            Phase::Hushing { live, outcome, .. } => {
+                record(*live, outcome, out);
                 if self.policy.barge_in == BargeIn::Off {
                     out.push(Effect::OpenEar);
                 }
@@ -93,12 +96,12 @@ impl Dialogue {
         match self.take() {
             Phase::Transcribing { pending, .. } => out.push(Effect::Abandon { turn: pending.turn }),
             Phase::Answering { live, aside, .. } => {
-                for turn in std::iter::once(live.turn).chain(aside.map(|aside| aside.turn)) {
-                    out.push(Effect::Abandon { turn });
-                }
+                out.push(Effect::Abandon { turn: live.turn });
+                abandon(aside, out);
                 record(*live, Outcome::Cancelled, out);
             }
-            Phase::Speaking { live, .. } => {
+            Phase::Speaking { live, aside, .. } => {
+                abandon(aside, out);
                 let outcome = if live.kind == Kind::Asked {
                     Outcome::Cancelled
                 } else {
@@ -113,11 +116,13 @@ impl Dialogue {
 
     pub(super) fn shutdown(&mut self, out: &mut Vec<Effect>) {
         match self.take() {
-            Phase::Answering { live, .. } => {
+            Phase::Answering { live, aside, .. } => {
                 out.push(Effect::Abandon { turn: live.turn });
+                abandon(aside, out);
                 record(*live, Outcome::ShutDown, out);
             }
-            Phase::Speaking { live, .. } => {
+            Phase::Speaking { live, aside, .. } => {
+                abandon(aside, out);
                 out.push(Effect::Hush { turn: live.turn });
                 out.push(Effect::Abandon { turn: live.turn });
                 record(*live, Outcome::ShutDown, out);
@@ -167,16 +172,38 @@ impl Dialogue {
             Phase::Answering {
                 mut live, aside, ..
             } => {
-                for turn in std::iter::once(live.turn).chain(aside.map(|aside| aside.turn)) {
-                    out.push(Effect::Abandon { turn });
-                }
+                out.push(Effect::Abandon { turn: live.turn });
+                abandon(aside, out);
                 live.failure = Some("answer_timeout".to_owned());
                 record(*live, Outcome::Failed, out);
             }
-            Phase::Speaking { live, by, .. } if by > now => {
+            Phase::Speaking {
+                live,
+                doubt: Some(doubt),
+                aside,
+                ..
+            } if doubt <= now => {
+                abandon(aside, out);
                 self.hush(now, live, Outcome::Interrupted, None, true, out);
             }
-            Phase::Speaking { mut live, .. } => {
+            Phase::Speaking {
+                live,
+                doubt,
+                aside,
+                by,
+            } if by > now => {
+                abandon(aside, out);
+                self.phase = Phase::Speaking {
+                    live,
+                    doubt,
+                    aside: None,
+                    by,
+                };
+            }
+            Phase::Speaking {
+                mut live, aside, ..
+            } => {
+                abandon(aside, out);
                 live.failure = Some("speaker_timeout".to_owned());
                 self.hush(now, live, Outcome::Failed, None, false, out);
             }
@@ -192,4 +219,9 @@ impl Dialogue {
             Phase::Settling { .. } => self.settled(now, out),
         }
     }
+}
+
+/// Gives up on words that are still awaited.
+fn abandon(aside: Option<Pending>, out: &mut Vec<Effect>) {
+    out.extend(aside.map(|aside| Effect::Abandon { turn: aside.turn }));
 }

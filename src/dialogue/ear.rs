@@ -8,109 +8,72 @@ use crate::time::Mono;
 use super::effect::{Effect, Ignored, UtteranceRef};
 use super::live::{Kind, Live, record};
 use super::machine::Dialogue;
-use super::phase::{Closed, Gate, Pending, Phase, Rest};
+use super::phase::{Closed, Gate, Next, Pending, Phase, Rest};
 use super::policy::{BargeIn, Start};
 use super::wake::{WakeMatch, match_wake};
 
 impl Dialogue {
-    pub(super) fn speech_started(&mut self, now: Mono) {
+    pub(super) fn speech_started(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let by = now + self.policy.longest_utterance;
-        self.phase = match self.take() {
-            Phase::Idle => Phase::Hearing {
-                gate: self.resting_gate(),
-                rest: Rest::Idle,
-                by,
-            },
-            Phase::Listening { until } => Phase::Hearing {
-                gate: Gate::Open,
-                rest: Rest::Listening { until },
-                by,
-            },
-            Phase::Speaking { live, by, doubt } if self.policy.barge_in == BargeIn::On => {
-                Phase::Speaking {
-                    live,
+        let gate = self.resting_gate();
+        match &mut self.phase {
+            Phase::Idle => {
+                self.phase = Phase::Hearing {
+                    gate,
+                    rest: Rest::Idle,
                     by,
-                    doubt: doubt.or(Some(now + self.policy.doubt)),
                 }
             }
-            Phase::Hushing {
+            Phase::Listening { until } => {
+                let rest = Rest::Listening { until: *until };
+                self.phase = Phase::Hearing {
+                    gate: Gate::Open,
+                    rest,
+                    by,
+                };
+            }
+            Phase::Speaking {
                 live,
-                outcome,
-                next,
-                by,
+                doubt: doubt @ None,
                 ..
-            } => Phase::Hushing {
-                live,
-                outcome,
-                next,
-                by,
-                speaking: true,
-            },
-            other => other,
-        };
+            } if self.policy.barge_in == BargeIn::On => {
+                *doubt = Some(now + self.policy.doubt);
+                out.push(Effect::Pause { turn: live.turn });
+            }
+            Phase::Hushing { speaking, .. } => *speaking = true,
+            _ => {}
+        }
     }
 
-    pub(super) fn speech_paused(&mut self) {
-        if let Phase::Speaking { doubt, .. } = &mut self.phase {
-            *doubt = None;
+    /// The voice fell silent before the doubt was over: a cough or a short word. What it was, its words will tell.
+    pub(super) fn speech_paused(&mut self, out: &mut Vec<Effect>) {
+        if let Phase::Speaking { live, doubt, .. } = &mut self.phase {
+            if doubt.take().is_some() {
+                out.push(Effect::Resume { turn: live.turn });
+            }
         }
     }
 
     pub(super) fn speech_dropped(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        match self.take() {
+        self.speech_paused(out);
+        match &mut self.phase {
             Phase::Hearing { rest, .. } => {
+                let rest = *rest;
                 out.push(Effect::Ignore(Ignored::Noise));
                 self.rest(now, rest);
             }
-            Phase::Speaking { live, by, .. } => {
-                self.phase = Phase::Speaking {
-                    live,
-                    doubt: None,
-                    by,
-                }
-            }
-            Phase::Hushing {
-                live,
-                outcome,
-                next,
-                by,
-                ..
-            } => {
-                self.phase = Phase::Hushing {
-                    live,
-                    outcome,
-                    next,
-                    by,
-                    speaking: false,
-                };
-            }
-            other => self.phase = other,
+            Phase::Hushing { speaking, .. } => *speaking = false,
+            _ => {}
         }
     }
 
-    pub(super) fn input_lost(&mut self) {
-        self.phase = match self.take() {
-            Phase::Hearing { .. } => Phase::Idle,
-            Phase::Speaking { live, by, .. } => Phase::Speaking {
-                live,
-                doubt: None,
-                by,
-            },
-            Phase::Hushing {
-                live,
-                outcome,
-                next,
-                by,
-                ..
-            } => Phase::Hushing {
-                live,
-                outcome,
-                next,
-                by,
-                speaking: false,
-            },
-            other => other,
-        };
+    pub(super) fn input_lost(&mut self, out: &mut Vec<Effect>) {
+        self.speech_paused(out);
+        match &mut self.phase {
+            Phase::Hearing { .. } => self.phase = Phase::Idle,
+            Phase::Hushing { speaking, .. } => *speaking = false,
+            _ => {}
+        }
     }
 
     pub(super) fn utterance(
@@ -145,24 +108,20 @@ impl Dialogue {
                 let aside = Some(self.pend(now, closed, Gate::Open, out));
                 self.phase = Phase::Answering { live, aside, by };
             }
-            Phase::Speaking { live, by, .. } => match self.policy.barge_in {
-                BargeIn::Off => {
-                    out.push(Effect::Ignore(Ignored::Echo));
-                    self.phase = Phase::Speaking {
-                        live,
-                        doubt: None,
-                        by,
-                    };
-                }
-                BargeIn::On => self.hush(now, live, Outcome::Interrupted, Some(closed), false, out),
-            },
+            Phase::Speaking {
+                live,
+                doubt,
+                aside,
+                by,
+            } => self.utterance_while_speaking(now, closed, (live, doubt, aside, by), out),
             Phase::Hushing {
                 live, outcome, by, ..
             } => {
+                let next = Some(Next::Utterance(closed));
                 self.phase = Phase::Hushing {
                     live,
                     outcome,
-                    next: Some(closed),
+                    next,
                     by,
                     speaking: false,
                 };
@@ -173,6 +132,39 @@ impl Dialogue {
             }
             Phase::Closed => self.phase = Phase::Closed,
         }
+    }
+
+    /// Something short was said into our answer. It goes on until the words are known: a cough has none.
+    fn utterance_while_speaking(
+        &mut self,
+        now: Mono,
+        closed: Closed,
+        (live, doubt, aside, by): (Box<Live>, Option<Mono>, Option<Pending>, Mono),
+        out: &mut Vec<Effect>,
+    ) {
+        if self.policy.barge_in == BargeIn::Off {
+            out.push(Effect::Ignore(Ignored::Echo));
+            self.phase = Phase::Speaking {
+                live,
+                doubt,
+                aside,
+                by,
+            };
+            return;
+        }
+        if let Some(older) = aside {
+            out.push(Effect::Abandon { turn: older.turn });
+        }
+        if doubt.is_some() {
+            out.push(Effect::Resume { turn: live.turn });
+        }
+        let aside = Some(self.pend(now, closed, Gate::Open, out));
+        self.phase = Phase::Speaking {
+            live,
+            doubt: None,
+            aside,
+            by,
+        };
     }
 
     pub(super) fn transcribe(
@@ -243,6 +235,25 @@ impl Dialogue {
                     self.words(now, aside, transcript, Rest::Idle, out);
                 }
             }
+            Phase::Speaking {
+                live,
+                doubt,
+                aside: Some(aside),
+                by,
+            } if aside.turn == transcript.turn => {
+                if transcript.text.as_str().trim().is_empty() {
+                    out.push(Effect::Ignore(Ignored::Empty));
+                    self.phase = Phase::Speaking {
+                        live,
+                        doubt,
+                        aside: None,
+                        by,
+                    };
+                } else {
+                    let next = Some(Next::Words(aside, transcript));
+                    self.hush(now, live, Outcome::Interrupted, next, false, out);
+                }
+            }
             other => self.phase = other,
         }
     }
@@ -254,7 +265,7 @@ impl Dialogue {
         }
     }
 
-    fn words(
+    pub(super) fn words(
         &mut self,
         now: Mono,
         pending: Pending,
@@ -271,7 +282,9 @@ impl Dialogue {
             (Start::Every, _) => text.to_owned(),
             (Start::Phrase(phrase), gate) => match (match_wake(text, phrase), gate) {
                 (WakeMatch::Said(after), _) => {
-                    out.push(Effect::Woke);
+                    out.push(Effect::Woke {
+                        confidence: transcript.confidence,
+                    });
                     after
                 }
                 (WakeMatch::Absent, Gate::Open) => text.to_owned(),
@@ -334,6 +347,19 @@ impl Dialogue {
             } if aside.turn == turn => {
                 self.phase = Phase::Answering {
                     live,
+                    aside: None,
+                    by,
+                };
+            }
+            Phase::Speaking {
+                live,
+                doubt,
+                aside: Some(aside),
+                by,
+            } if aside.turn == turn => {
+                self.phase = Phase::Speaking {
+                    live,
+                    doubt,
                     aside: None,
                     by,
                 };

@@ -56,12 +56,25 @@ pub enum Effect {
         /// The turn.
         turn: TurnId,
     },
+    /// Fall silent for a moment: the user may be interrupting.
+    Pause {
+        /// The turn that is being said.
+        turn: TurnId,
+    },
+    /// It was nothing: go on where it paused.
+    Resume {
+        /// The turn that is being said.
+        turn: TurnId,
+    },
     /// Stop hearing: we speak, and the microphone would hear us.
     CloseEar,
     /// Hear again, from now on.
     OpenEar,
     /// The wake phrase was heard in a transcript.
-    Woke,
+    Woke {
+        /// Confidence of that transcript, 0..1.
+        confidence: f32,
+    },
     /// Something heard did not become a turn.
     Ignore(Ignored),
     /// The user spoke into this turn's answer.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::flow::Receipt;
 use crate::ids::TurnId;
 use crate::private::Private;
 use crate::time::Mono;
@@ -43,13 +44,13 @@ impl Dialogue {
         let mut out = Vec::new();
         match event {
             Event::Tick => self.tick(now, &mut out),
-            Event::SpeechStarted { .. } => self.speech_started(now),
-            Event::SpeechPaused => self.speech_paused(),
+            Event::SpeechStarted { .. } => self.speech_started(now, &mut out),
+            Event::SpeechPaused => self.speech_paused(&mut out),
             Event::SpeechDropped => self.speech_dropped(now, &mut out),
             Event::Utterance { utterance, ended } => {
                 self.utterance(now, utterance, ended, &mut out)
             }
-            Event::InputLost => self.input_lost(),
+            Event::InputLost => self.input_lost(&mut out),
             Event::Transcribed(transcript) => self.transcribed(now, transcript, &mut out),
             Event::TranscribeFailed { turn, .. } => self.transcribe_failed(now, turn, &mut out),
             Event::Agent { turn, event } => self.agent(now, turn, event, &mut out),
@@ -76,7 +77,12 @@ impl Dialogue {
             Phase::Answering { aside, by, .. } => {
                 Some(aside.as_ref().map_or(*by, |aside| aside.by.min(*by)))
             }
-            Phase::Speaking { doubt, by, .. } => Some(doubt.map_or(*by, |doubt| doubt.min(*by))),
+            Phase::Speaking {
+                doubt, aside, by, ..
+            } => {
+                let aside = aside.as_ref().map(|aside| aside.by);
+                [Some(*by), *doubt, aside].into_iter().flatten().min()
+            }
         }
     }
 
@@ -111,6 +117,17 @@ impl Dialogue {
             Phase::Answering { live, .. }
             | Phase::Speaking { live, .. }
             | Phase::Hushing { live, .. } => Some(live.turn),
+            _ => None,
+        }
+    }
+
+    /// The receipt of that turn as far as it is written.
+    #[must_use]
+    pub fn live_receipt(&self) -> Option<&Receipt> {
+        match &self.phase {
+            Phase::Answering { live, .. }
+            | Phase::Speaking { live, .. }
+            | Phase::Hushing { live, .. } => Some(&live.receipt),
             _ => None,
         }
     }

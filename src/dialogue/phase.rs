@@ -1,6 +1,6 @@
 //! Where a conversation stands. Data lives inside the variants: nothing beside them has to agree with them.
 
-use crate::flow::{Outcome, Utterance};
+use crate::flow::{Outcome, Transcript, Utterance};
 use crate::ids::TurnId;
 use crate::time::{Mono, Span};
 
@@ -71,14 +71,16 @@ pub(super) enum Phase {
         live: Box<Live>,
         /// Set when the user may be interrupting: at this instant we stop believing that it is a cough.
         doubt: Option<Mono>,
+        /// Something short that the user said into it: if it has words it ends the answer.
+        aside: Option<Pending>,
         by: Mono,
     },
     /// Told to be silent; what was heard is awaited.
     Hushing {
         live: Box<Live>,
         outcome: Outcome,
-        /// What the user said into it, if that has already been closed.
-        next: Option<Closed>,
+        /// What the user said into it, if that is known already.
+        next: Option<Next>,
         /// Whether the user is speaking.
         speaking: bool,
         by: Mono,
@@ -87,6 +89,15 @@ pub(super) enum Phase {
     Settling { until: Mono },
     /// Shut down: nothing has effects any more.
     Closed,
+}
+
+/// What follows a hushed answer.
+#[derive(Debug, Clone)]
+pub(super) enum Next {
+    /// An utterance that has yet to be transcribed.
+    Utterance(Closed),
+    /// Words that ended it.
+    Words(Pending, Transcript),
 }
 
 /// A closed utterance with the end of its speech.

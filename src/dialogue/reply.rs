@@ -1,5 +1,7 @@
 //! What the agent and the speaker do to the conversation: clauses, playback, hush.
 
+use std::time::Duration;
+
 use crate::flow::{Outcome, ReplyChunk};
 use crate::ids::TurnId;
 use crate::time::Mono;
@@ -8,7 +10,7 @@ use super::effect::Effect;
 use super::event::{AgentEvent, SpeakerEvent};
 use super::live::{Live, finished, note, record};
 use super::machine::Dialogue;
-use super::phase::{Closed, Gate, Phase, Rest};
+use super::phase::{Gate, Next, Pending, Phase, Rest};
 use super::policy::BargeIn;
 
 impl Dialogue {
@@ -25,49 +27,58 @@ impl Dialogue {
                 aside,
                 by,
             } if live.turn == turn => match live.agent(now, event) {
-                Some(chunk) => {
-                    if let Some(aside) = aside {
-                        out.push(Effect::Abandon { turn: aside.turn });
-                    }
-                    self.start_speaking(now, live, chunk, out);
-                }
+                Some(chunk) => self.start_speaking(now, live, aside, chunk, out),
                 None if live.complete => {
                     // A silent answer ("stop"), or a failure that nobody could put into words.
-                    if let Some(aside) = aside {
-                        out.push(Effect::Abandon { turn: aside.turn });
-                    }
                     let outcome = finished(&live);
                     record(*live, outcome, out);
                     let rest = self.rest_after_answer(now);
-                    self.rest(now, rest);
+                    match aside {
+                        Some(pending) => {
+                            self.phase = Phase::Transcribing {
+                                pending,
+                                rest,
+                                next: None,
+                            }
+                        }
+                        None => self.rest(now, rest),
+                    }
                 }
                 None => {
-                    self.phase = Phase::Answering {
-                        live,
-                        aside,
-                        by: by.max(now + self.policy.answer_limit),
-                    }
+                    let by = by.max(now + self.policy.answer_limit);
+                    self.phase = Phase::Answering { live, aside, by };
                 }
             },
             Phase::Speaking {
-                mut live, doubt, ..
+                mut live,
+                doubt,
+                aside,
+                ..
             } if live.turn == turn && !live.complete => {
                 if let Some(chunk) = live.agent(now, event) {
                     out.push(Effect::Say(chunk));
                 }
-                let limit = if live.complete {
+                if live.complete {
                     out.push(Effect::EndSpeech { turn });
-                    self.policy.clause_limit
-                } else {
-                    self.policy.answer_limit
-                };
+                }
+                let by = now + self.speaking_limit(&live);
                 self.phase = Phase::Speaking {
                     live,
                     doubt,
-                    by: now + limit,
+                    aside,
+                    by,
                 };
             }
             other => self.phase = other,
+        }
+    }
+
+    /// How long nothing may be heard of a turn that is being said.
+    fn speaking_limit(&self, live: &Live) -> Duration {
+        if live.complete {
+            self.policy.clause_limit
+        } else {
+            self.policy.answer_limit
         }
     }
 
@@ -75,6 +86,7 @@ impl Dialogue {
         &mut self,
         now: Mono,
         live: Box<Live>,
+        aside: Option<Pending>,
         chunk: ReplyChunk,
         out: &mut Vec<Effect>,
     ) {
@@ -85,10 +97,12 @@ impl Dialogue {
         if live.complete {
             out.push(Effect::EndSpeech { turn: live.turn });
         }
+        let by = now + self.speaking_limit(&live);
         self.phase = Phase::Speaking {
             live,
             doubt: None,
-            by: now + self.policy.answer_limit,
+            aside,
+            by,
         };
     }
 
@@ -102,30 +116,30 @@ impl Dialogue {
         };
         match self.take() {
             Phase::Speaking {
-                mut live, doubt, ..
+                mut live,
+                doubt,
+                aside,
+                ..
             } if live.turn == turn => match event {
                 SpeakerEvent::Finished { .. } if live.complete => {
                     let outcome = finished(&live);
                     record(*live, outcome, out);
-                    self.settle(now, out);
+                    self.spoken(now, aside, out);
                 }
                 SpeakerEvent::Failed { kind, .. } => {
                     out.push(Effect::Abandon { turn });
                     live.failure = Some(kind);
                     record(*live, Outcome::Failed, out);
-                    self.settle(now, out);
+                    self.spoken(now, aside, out);
                 }
                 news => {
                     note(&mut live, news);
-                    let limit = if live.complete {
-                        self.policy.clause_limit
-                    } else {
-                        self.policy.answer_limit
-                    };
+                    let by = now + self.speaking_limit(&live);
                     self.phase = Phase::Speaking {
                         live,
                         doubt,
-                        by: now + limit,
+                        aside,
+                        by,
                     };
                 }
             },
@@ -154,6 +168,24 @@ impl Dialogue {
         }
     }
 
+    /// The answer is over; what the user said meanwhile is looked at next.
+    fn spoken(&mut self, now: Mono, aside: Option<Pending>, out: &mut Vec<Effect>) {
+        match aside {
+            None => self.settle(now, out),
+            Some(pending) => {
+                if self.policy.barge_in == BargeIn::Off {
+                    out.push(Effect::OpenEar);
+                }
+                let rest = self.rest_after_answer(now);
+                self.phase = Phase::Transcribing {
+                    pending,
+                    rest,
+                    next: None,
+                };
+            }
+        }
+    }
+
     pub(super) fn settle(&mut self, now: Mono, out: &mut Vec<Effect>) {
         match self.policy.barge_in {
             BargeIn::Off => {
@@ -178,7 +210,7 @@ impl Dialogue {
         now: Mono,
         live: Box<Live>,
         outcome: Outcome,
-        next: Option<Closed>,
+        next: Option<Next>,
         speaking: bool,
         out: &mut Vec<Effect>,
     ) {
@@ -201,14 +233,19 @@ impl Dialogue {
         now: Mono,
         live: Live,
         outcome: Outcome,
-        next: Option<Closed>,
+        next: Option<Next>,
         speaking: bool,
         out: &mut Vec<Effect>,
     ) {
         record(live, outcome, out);
         match (next, speaking) {
             // Words said into our answer belong to the new turn and need no wake phrase.
-            (Some(closed), _) => self.transcribe(now, closed, Gate::Open, Rest::Idle, out),
+            (Some(Next::Utterance(closed)), _) => {
+                self.transcribe(now, closed, Gate::Open, Rest::Idle, out)
+            }
+            (Some(Next::Words(pending, transcript)), _) => {
+                self.words(now, pending, transcript, Rest::Idle, out)
+            }
             (None, true) => {
                 let by = now + self.policy.longest_utterance;
                 self.phase = Phase::Hearing {

@@ -72,7 +72,11 @@ fn three_questions_give_three_turns_in_order_with_one_record_each() {
 fn wake_then_silence_closes_the_window() {
     let mut world = World::new(Policy::default());
     world.speech(0, 600, "hey hark").run();
-    assert!(world.when(|effect| *effect == Effect::Woke).is_some());
+    assert!(
+        world
+            .when(|effect| matches!(effect, Effect::Woke { .. }))
+            .is_some()
+    );
     assert!(world.records().is_empty() && world.dialogue.deadline().is_none());
 }
 
@@ -442,4 +446,74 @@ fn an_early_finish_of_the_speaker_does_not_end_a_reply_that_goes_on() {
         )
         .run();
     assert_eq!(world.turn(0).heard.as_str(), "One. Two.");
+}
+
+#[test]
+fn a_noise_without_words_pauses_the_reply_and_lets_it_finish() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "tell me a story")
+        .answers(Answer::Clauses(vec!["Once.", "Upon a time."]));
+    world.speech(1_500, 200, "").run();
+    assert_eq!(
+        world.when(|effect| matches!(effect, Effect::Pause { .. })),
+        Some(1_500)
+    );
+    assert_eq!(
+        world.when(|effect| matches!(effect, Effect::Resume { .. })),
+        Some(1_700)
+    );
+    assert_eq!(world.turn(0).outcome, Outcome::Completed);
+    assert_eq!(world.ignored(), [Ignored::Empty]);
+}
+
+#[test]
+fn a_short_word_into_the_reply_ends_it_once_it_is_understood() {
+    let mut world = World::new(open());
+    world
+        .speech(0, 500, "tell me a story")
+        .answers(Answer::Clauses(vec![
+            "Once.",
+            "Upon a time.",
+            "There was a king.",
+        ]));
+    world.speech(1_500, 200, "stop").run();
+    let turns: Vec<_> = world
+        .records()
+        .iter()
+        .map(|turn| (turn.asked.as_str(), turn.outcome))
+        .collect();
+    assert_eq!(
+        turns,
+        [
+            ("tell me a story", Outcome::Interrupted),
+            ("stop", Outcome::Completed)
+        ]
+    );
+    assert_eq!(
+        world.when(|effect| matches!(effect, Effect::Hush { .. })),
+        Some(1_700 + HANGOVER_MS + TRANSCRIBE_MS)
+    );
+}
+
+#[test]
+fn words_that_are_understood_only_after_the_answer_become_the_next_question() {
+    let mut world = World::new(open());
+    // The answer ends at 2,280 ms; the words are there at 2,310.
+    world
+        .speech(0, 500, "question")
+        .speech(1_600, 130, "and another")
+        .run();
+    let turns: Vec<_> = world
+        .records()
+        .iter()
+        .map(|turn| (turn.asked.as_str(), turn.outcome))
+        .collect();
+    assert_eq!(
+        turns,
+        [
+            ("question", Outcome::Completed),
+            ("and another", Outcome::Completed)
+        ]
+    );
 }
