@@ -1,1 +1,400 @@
 //! Which devices there are, and which one is used and why.
+//!
+//! [`list`] and [`find`] ask the host (may block for 100 ms and more; never from a callback). [`choose`] is the policy, a
+//! pure function over what was listed. `hark devices` prints what this module returns.
+
+use std::fmt;
+
+use cpal::traits::{DeviceTrait, HostTrait};
+use serde::Serialize;
+
+/// Which way sound flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Microphones.
+    Input,
+    /// Loudspeakers.
+    Output,
+}
+
+/// One input or output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// The name that people see.
+    pub name: String,
+    /// The host's own name for it, stable over restarts.
+    pub id: String,
+    /// Whether the system uses it when nothing is named.
+    pub default: bool,
+    /// Its usual frames a second; `None` when it cannot be asked (in use, gone).
+    pub rate: Option<u32>,
+    /// Its usual channels.
+    pub channels: Option<u16>,
+    /// Its usual sample format, as `f32` or `i16`.
+    pub sample: Option<String>,
+}
+
+/// Everything that there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceList {
+    /// The sound system that was asked.
+    pub host: String,
+    /// Microphones.
+    pub inputs: Vec<DeviceInfo>,
+    /// Loudspeakers.
+    pub outputs: Vec<DeviceInfo>,
+}
+
+/// Why a device was chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It was named.
+    Named,
+    /// It is the first of the preferred ones that is present.
+    Preferred {
+        /// Its place in the list, from 1.
+        place: usize,
+    },
+    /// Nothing was named, and the system uses it.
+    Default,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => f.write_str("named in the configuration"),
+            Self::Preferred { place } => write!(
+                f,
+                "number {place} of audio.prefer, the first that is present"
+            ),
+            Self::Default => f.write_str("the system's default"),
+        }
+    }
+}
+
+/// A device with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice<'a> {
+    /// The device.
+    pub device: &'a DeviceInfo,
+    /// The reason.
+    pub why: Why,
+}
+
+/// Why no device was chosen. Every text lists what there is, so that the user can name one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChooseError {
+    /// The name fits none. Name one of those listed, or plug it in.
+    #[error("no device is named {wanted}; there {}", listing(.present))]
+    NoSuch {
+        /// The name.
+        wanted: String,
+        /// What there is.
+        present: Vec<String>,
+    },
+    /// The name fits several. Name one of them in full.
+    #[error("{wanted} fits several devices: {}", .fitting.join(", "))]
+    Ambiguous {
+        /// The name.
+        wanted: String,
+        /// Those that it fits.
+        fitting: Vec<String>,
+    },
+    /// Nothing was named and the system has no default. Name one of those listed, or plug one in.
+    #[error("the system has no default device; there {}", listing(.present))]
+    NoDefault {
+        /// What there is.
+        present: Vec<String>,
+    },
+}
+
+fn listing(present: &[String]) -> String {
+    if present.is_empty() {
+        "is none".to_owned()
+    } else {
+        format!("are {}", present.join(", "))
+    }
+}
+
+/// Chooses from `devices`: `wanted` when it is not `default`, else the first of `prefer` that is present, else the system's
+/// default. A name fits by name or id, whole or in part, upper or lower case; a whole fit beats parts.
+///
+/// # Errors
+/// See [`ChooseError`]. A named device that is missing is an error and not replaced: the user would talk to the wrong one.
+pub fn choose<'a>(
+    devices: &'a [DeviceInfo],
+    wanted: &str,
+    prefer: &[String],
+) -> Result<Choice<'a>, ChooseError> {
+    if !is_default(wanted) {
+        return fit(devices, wanted).map(|device| Choice {
+            device,
+            why: Why::Named,
+        });
+    }
+    // A preferred device that is absent or unclear is passed over: the list is written for machines that change.
+    let preferred = prefer.iter().enumerate().find_map(|(index, name)| {
+        fit(devices, name).ok().map(|device| Choice {
+            device,
+            why: Why::Preferred { place: index + 1 },
+        })
+    });
+    preferred
+        .or_else(|| {
+            devices
+                .iter()
+                .find(|device| device.default)
+                .map(|device| Choice {
+                    device,
+                    why: Why::Default,
+                })
+        })
+        .ok_or_else(|| ChooseError::NoDefault {
+            present: names(devices),
+        })
+}
+
+/// Whether a name in the configuration stands for the system's default.
+#[must_use]
+pub fn is_default(wanted: &str) -> bool {
+    let wanted = wanted.trim();
+    wanted.is_empty() || wanted.eq_ignore_ascii_case("default")
+}
+
+fn fit<'a>(devices: &'a [DeviceInfo], wanted: &str) -> Result<&'a DeviceInfo, ChooseError> {
+    let sought = wanted.trim().to_lowercase();
+    let whole = |device: &&DeviceInfo| {
+        device.name.to_lowercase() == sought || device.id.to_lowercase() == sought
+    };
+    let part = |device: &&DeviceInfo| {
+        device.name.to_lowercase().contains(&sought) || device.id.to_lowercase().contains(&sought)
+    };
+    let mut fitting: Vec<&DeviceInfo> = devices.iter().filter(whole).collect();
+    if fitting.is_empty() {
+        fitting = devices.iter().filter(part).collect();
+    }
+    match fitting[..] {
+        [only] => Ok(only),
+        [] => Err(ChooseError::NoSuch {
+            wanted: wanted.to_owned(),
+            present: names(devices),
+        }),
+        _ => Err(ChooseError::Ambiguous {
+            wanted: wanted.to_owned(),
+            fitting: fitting.iter().map(|device| device.name.clone()).collect(),
+        }),
+    }
+}
+
+fn names(devices: &[DeviceInfo]) -> Vec<String> {
+    devices.iter().map(|device| device.name.clone()).collect()
+}
+
+/// Asks the host for everything that there is. No device at all is an empty list, not an error.
+#[must_use]
+pub fn list() -> DeviceList {
+    let host = cpal::default_host();
+    DeviceList {
+        host: host.id().name().to_owned(),
+        inputs: of_direction(&host, Direction::Input),
+        outputs: of_direction(&host, Direction::Output),
+    }
+}
+
+fn of_direction(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
+    let default = default_device(host, direction).and_then(|device| device.id().ok());
+    devices_of(host, direction)
+        .iter()
+        .map(|device| describe(device, direction, default.as_ref()))
+        .collect()
+}
+
+fn devices_of(host: &cpal::Host, direction: Direction) -> Vec<cpal::Device> {
+    // A sound system that cannot list has nothing to offer; the error on opening says why.
+    let Ok(devices) = host.devices() else {
+        return Vec::new();
+    };
+    devices
+        .filter(|device| match direction {
+            Direction::Input => device.supports_input(),
+            Direction::Output => device.supports_output(),
+        })
+        .collect()
+}
+
+fn default_device(host: &cpal::Host, direction: Direction) -> Option<cpal::Device> {
+    match direction {
+        Direction::Input => host.default_input_device(),
+        Direction::Output => host.default_output_device(),
+    }
+}
+
+fn describe(
+    device: &cpal::Device,
+    direction: Direction,
+    default: Option<&cpal::DeviceId>,
+) -> DeviceInfo {
+    let id = device.id().ok();
+    let config = match direction {
+        Direction::Input => device.default_input_config(),
+        Direction::Output => device.default_output_config(),
+    }
+    .ok();
+    let id_text = id.as_ref().map(|id| id.id().to_owned()).unwrap_or_default();
+    DeviceInfo {
+        name: device.description().map_or_else(
+            |_| id_text.clone(),
+            |description| description.name().to_owned(),
+        ),
+        default: id.is_some() && id.as_ref() == default,
+        id: id_text,
+        rate: config
+            .as_ref()
+            .map(cpal::SupportedStreamConfig::sample_rate),
+        channels: config.as_ref().map(cpal::SupportedStreamConfig::channels),
+        sample: config
+            .as_ref()
+            .map(|config| config.sample_format().to_string()),
+    }
+}
+
+/// A device of the host, ready to be opened.
+pub(super) struct Found {
+    pub(super) host: cpal::Host,
+    pub(super) device: cpal::Device,
+    pub(super) name: String,
+    /// Whether it was chosen as the system's default, and should be given up when another one becomes it.
+    pub(super) by_default: bool,
+}
+
+/// Finds the device that [`choose`] names on the default host. The default is taken without listing, which costs 40–85 ms
+/// a device on CoreAudio.
+pub(super) fn find(
+    direction: Direction,
+    wanted: &str,
+    prefer: &[String],
+) -> Result<Found, ChooseError> {
+    let host = cpal::default_host();
+    if is_default(wanted) && prefer.is_empty() {
+        let device = default_device(&host, direction).ok_or(ChooseError::NoDefault {
+            present: Vec::new(),
+        })?;
+        let name = describe(&device, direction, None).name;
+        return Ok(Found {
+            host,
+            device,
+            name,
+            by_default: true,
+        });
+    }
+    let infos = of_direction(&host, direction);
+    let Choice {
+        device: chosen,
+        why,
+    } = choose(&infos, wanted, prefer)?;
+    let device = devices_of(&host, direction)
+        .into_iter()
+        .find(|device| device.id().is_ok_and(|id| id.id() == chosen.id))
+        .ok_or_else(|| ChooseError::NoSuch {
+            wanted: chosen.name.clone(),
+            present: names(&infos),
+        })?;
+    Ok(Found {
+        host,
+        device,
+        name: chosen.name.clone(),
+        by_default: why == Why::Default,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str, id: &str, default: bool) -> DeviceInfo {
+        DeviceInfo {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            default,
+            rate: Some(48_000),
+            channels: Some(1),
+            sample: Some("f32".to_owned()),
+        }
+    }
+
+    fn desk() -> Vec<DeviceInfo> {
+        vec![
+            device("MacBook Pro Microphone", "built-in", true),
+            device("Scarlett Solo USB", "usb-1", false),
+            device("Scarlett Solo USB 2", "usb-2", false),
+            device("AirPods", "bt-1", false),
+        ]
+    }
+
+    fn chosen(wanted: &str, prefer: &[&str]) -> Result<(String, Why), ChooseError> {
+        let prefer: Vec<String> = prefer.iter().map(|name| (*name).to_owned()).collect();
+        choose(&desk(), wanted, &prefer).map(|choice| (choice.device.id.clone(), choice.why))
+    }
+
+    #[test]
+    fn nothing_named_takes_the_default() {
+        assert_eq!(
+            chosen("default", &[]),
+            Ok(("built-in".into(), Why::Default))
+        );
+        assert_eq!(chosen("", &[]), Ok(("built-in".into(), Why::Default)));
+    }
+
+    #[test]
+    fn a_unique_part_of_a_name_or_an_id_is_enough_and_case_does_not_matter() {
+        assert_eq!(chosen("airpods", &[]), Ok(("bt-1".into(), Why::Named)));
+        assert_eq!(chosen("BT-1", &[]), Ok(("bt-1".into(), Why::Named)));
+    }
+
+    #[test]
+    fn a_whole_name_wins_over_the_longer_one_that_contains_it() {
+        assert_eq!(
+            chosen("scarlett solo usb", &[]),
+            Ok(("usb-1".into(), Why::Named))
+        );
+    }
+
+    #[test]
+    fn an_unclear_name_lists_what_it_fits() {
+        let error = chosen("scarlett", &[]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "scarlett fits several devices: Scarlett Solo USB, Scarlett Solo USB 2"
+        );
+    }
+
+    #[test]
+    fn a_missing_device_is_not_replaced_and_the_error_lists_what_there_is() {
+        let text = chosen("Jabra", &["AirPods"]).unwrap_err().to_string();
+        assert!(
+            text.contains("no device is named Jabra") && text.contains("AirPods"),
+            "{text}"
+        );
+        let text = choose(&[], "Jabra", &[]).unwrap_err().to_string();
+        assert_eq!(text, "no device is named Jabra; there is none");
+    }
+
+    #[test]
+    fn the_first_preferred_device_that_is_present_wins_over_the_default() {
+        let preferred = chosen("default", &["Jabra", "scarlett", "usb-2", "AirPods"]);
+        assert_eq!(preferred, Ok(("usb-2".into(), Why::Preferred { place: 3 })));
+        assert_eq!(
+            chosen("default", &["Jabra"]),
+            Ok(("built-in".into(), Why::Default))
+        );
+    }
+
+    #[test]
+    fn no_default_is_an_error_that_lists_what_there_is() {
+        let devices = [device("AirPods", "bt-1", false)];
+        let text = choose(&devices, "default", &[]).unwrap_err().to_string();
+        assert_eq!(text, "the system has no default device; there are AirPods");
+    }
+}

@@ -8,6 +8,7 @@ pub mod capture;
 pub mod decode;
 pub mod devices;
 pub mod file;
+mod host;
 pub mod playback;
 pub mod resample;
 

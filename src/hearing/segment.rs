@@ -1,1 +1,403 @@
 //! Turns frames into utterances.
+//!
+//! Owned by the listening thread (tests and commands call it directly). Counts samples and never reads a clock, so a WAV
+//! file and a microphone give the same cuts. It promises that consecutive utterances never overlap, that the samples of an
+//! utterance are exactly those of its span, and that a gap in capture lengthens `lost` and does not end the utterance.
+//! Whether the user has really finished is not decided here: the dialogue sets how long a silence ends an utterance.
+//!
+//! ```text
+//!        voiced              voiced for min_speech            silent for pause
+//! Idle ─────────▶ Onset ─────────────────────────▶ Speaking ◀────────────────▶ Paused
+//!   ▲               │ silent for give_up              │ max_utterance: cut,      │ silent for end_silence
+//!   └── Dropped ────┘                                 │ goes on                  ▼
+//!                                                     └──────────────────▶ Utterance, Idle
+//! ```
+
+use std::sync::Arc;
+
+use crate::flow::{Frame, Utterance};
+use crate::time::{FRAME_SAMPLES, SAMPLE_RATE, SamplePos, Span};
+
+/// When speech begins and ends; all lengths in samples, applied in whole frames.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SegmentSettings {
+    /// Probability at and above which a frame is speech.
+    pub on: f32,
+    /// Probability below which a frame is silence; between the two, a frame is what the one before it was.
+    pub off: f32,
+    /// Audio kept before the first voiced frame, so that the first consonant survives.
+    pub pre_roll: u64,
+    /// Voiced audio without which a sound is no speech.
+    pub min_speech: u64,
+    /// Silence after which a sound that has not become speech is dropped.
+    pub give_up: u64,
+    /// Silence after which speech counts as paused: the earliest moment at which the turn may turn out to be over.
+    pub pause: u64,
+    /// Silence after which the utterance is over; changed at run time by [`Segmenter::set_end_silence`].
+    pub end_silence: u64,
+    /// Length at which an utterance is cut in any case.
+    pub max_utterance: u64,
+}
+
+impl Default for SegmentSettings {
+    /// 0.5 and 0.35 are the values that the Silero authors recommend. 120 ms let "yes", "no" and "stop" pass (espeak says
+    /// "no" with 190 ms of voice). 29.4 s leave a margin below the 30 s that Whisper sees at once.
+    fn default() -> Self {
+        Self {
+            on: 0.5,
+            off: 0.35,
+            pre_roll: millis(320),
+            min_speech: millis(120),
+            give_up: millis(200),
+            pause: millis(160),
+            end_silence: millis(600),
+            max_utterance: millis(29_400),
+        }
+    }
+}
+
+/// What a frame brought about.
+#[derive(Debug, Clone)]
+pub enum SegmentEvent {
+    /// Something that may become speech began at `at`.
+    Onset {
+        /// First voiced sample.
+        at: SamplePos,
+    },
+    /// It ended before it was speech: a click, a cough.
+    Dropped {
+        /// From its first to its last voiced sample.
+        sound: Span,
+    },
+    /// It lasts: speech that began at `at`. Each utterance has exactly one such event before it.
+    SpeechStarted {
+        /// First voiced sample.
+        at: SamplePos,
+    },
+    /// The speaker has paused; [`Segmenter::snapshot`] now holds what may be the whole utterance.
+    SpeechPaused {
+        /// From the first to the last voiced sample so far.
+        speech: Span,
+    },
+    /// The speaker goes on within the same utterance.
+    SpeechResumed {
+        /// First voiced sample after the pause.
+        at: SamplePos,
+    },
+    /// It is over.
+    Utterance(Utterance),
+}
+
+/// Cuts a stream of frames into utterances.
+#[derive(Debug)]
+pub struct Segmenter {
+    settings: SegmentSettings,
+    /// The audio that may still be needed, in whole frames: the pre-roll while nothing is open, the utterance otherwise.
+    audio: Vec<f32>,
+    /// One entry for each frame of `audio`.
+    marks: Vec<Mark>,
+    /// Position of the sample after the last one of `audio`.
+    next: SamplePos,
+    /// Whether the last frame was speech, for the hysteresis.
+    voiced: bool,
+    open: Option<Open>,
+}
+
+/// What is known of one frame.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    probability: f32,
+    voiced: bool,
+    /// Samples of it that were never captured.
+    filled: u32,
+}
+
+impl Mark {
+    /// A frame that consists mostly of filler says nothing about the speaker.
+    const fn is_gap(self) -> bool {
+        self.filled as usize * 2 > FRAME_SAMPLES
+    }
+}
+
+/// A sound that has begun and is not over.
+#[derive(Debug)]
+struct Open {
+    /// From the first to the last voiced sample.
+    speech: Span,
+    /// Voiced samples so far.
+    voiced: u64,
+    /// Samples of silence since the last voiced one.
+    silence: u64,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Onset,
+    Speaking,
+    Paused,
+}
+
+impl Segmenter {
+    /// Starts with nothing heard. A `max_utterance` that does not even hold pre-roll and minimum speech is raised to what
+    /// holds them twice.
+    #[must_use]
+    pub fn new(settings: SegmentSettings) -> Self {
+        let least = 2 * (settings.pre_roll + settings.min_speech) + 4 * FRAME;
+        let settings = SegmentSettings {
+            max_utterance: settings.max_utterance.max(least),
+            ..settings
+        };
+        // Reserved once, so that a frame never allocates.
+        let most_frames = usize::try_from(settings.max_utterance / FRAME + 2).unwrap_or(0);
+        Self {
+            settings,
+            audio: Vec::with_capacity(most_frames * FRAME_SAMPLES),
+            marks: Vec::with_capacity(most_frames),
+            next: SamplePos(0),
+            voiced: false,
+            open: None,
+        }
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn settings(&self) -> &SegmentSettings {
+        &self.settings
+    }
+
+    /// From now on a silence of `samples` ends the utterance, also the one that is running.
+    pub const fn set_end_silence(&mut self, samples: u64) {
+        self.settings.end_silence = samples;
+    }
+
+    /// Takes the next frame with its probability of speech. `filled` of its samples were never captured: they stand where
+    /// a gap was. Frames follow each other without a hole in their positions; a jump ends what is open.
+    pub fn push(
+        &mut self,
+        frame: &Frame,
+        probability: f32,
+        filled: u32,
+        out: &mut Vec<SegmentEvent>,
+    ) {
+        if frame.at != self.next {
+            self.finish(out);
+            self.next = frame.at;
+        }
+        self.audio.extend_from_slice(&frame.samples);
+        self.next = frame.at.plus(FRAME);
+        let mark = self.mark(probability, filled);
+        self.marks.push(mark);
+
+        if !mark.is_gap() {
+            if mark.voiced {
+                self.hear_voice(frame.at, out);
+            } else {
+                self.hear_silence(out);
+            }
+        }
+        if self.open.is_none() {
+            self.keep_pre_roll();
+        } else if self.audio.len() as u64 + FRAME > self.settings.max_utterance {
+            self.cut(out);
+        }
+    }
+
+    /// Ends what is open now, without waiting for silence: the source ended, or the user released the key.
+    pub fn finish(&mut self, out: &mut Vec<SegmentEvent>) {
+        if let Some(open) = self.open.take() {
+            out.push(if open.stage == Stage::Onset {
+                SegmentEvent::Dropped { sound: open.speech }
+            } else {
+                SegmentEvent::Utterance(self.take(self.marks.len(), open.speech))
+            });
+        }
+        self.forget();
+    }
+
+    /// Throws away what is open and the pre-roll; tells what speech was thrown away. Used when hearing is switched off.
+    pub fn abandon(&mut self) -> Option<Span> {
+        let speech = self.open.take().map(|open| open.speech);
+        self.forget();
+        speech
+    }
+
+    /// The utterance so far: what was said up to now, once it counts as speech.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Utterance> {
+        let open = self
+            .open
+            .as_ref()
+            .filter(|open| open.stage != Stage::Onset)?;
+        Some(self.utterance(self.marks.len(), open.speech))
+    }
+
+    fn mark(&mut self, probability: f32, filled: u32) -> Mark {
+        let mut mark = Mark {
+            probability,
+            voiced: false,
+            filled,
+        };
+        if !mark.is_gap() {
+            mark.voiced = probability >= self.settings.on
+                || (self.voiced && probability >= self.settings.off);
+            self.voiced = mark.voiced;
+        }
+        mark
+    }
+
+    fn hear_voice(&mut self, at: SamplePos, out: &mut Vec<SegmentEvent>) {
+        let open = self.open.get_or_insert_with(|| {
+            out.push(SegmentEvent::Onset { at });
+            Open {
+                speech: Span { start: at, end: at },
+                voiced: 0,
+                silence: 0,
+                stage: Stage::Onset,
+            }
+        });
+        open.speech.end = at.plus(FRAME);
+        open.voiced += FRAME;
+        open.silence = 0;
+        match open.stage {
+            Stage::Onset if open.voiced >= self.settings.min_speech => {
+                open.stage = Stage::Speaking;
+                out.push(SegmentEvent::SpeechStarted {
+                    at: open.speech.start,
+                });
+            }
+            Stage::Paused => {
+                open.stage = Stage::Speaking;
+                out.push(SegmentEvent::SpeechResumed { at });
+            }
+            Stage::Onset | Stage::Speaking => {}
+        }
+    }
+
+    fn hear_silence(&mut self, out: &mut Vec<SegmentEvent>) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        open.silence += FRAME;
+        let (speech, silence) = (open.speech, open.silence);
+        if open.stage == Stage::Onset {
+            if silence >= self.settings.give_up {
+                self.open = None;
+                out.push(SegmentEvent::Dropped { sound: speech });
+            }
+            return;
+        }
+        if open.stage == Stage::Speaking && silence >= self.settings.pause {
+            open.stage = Stage::Paused;
+            out.push(SegmentEvent::SpeechPaused { speech });
+        }
+        if silence >= self.settings.end_silence {
+            self.open = None;
+            out.push(SegmentEvent::Utterance(self.take(self.marks.len(), speech)));
+        }
+    }
+
+    /// The utterance has grown to its limit: ends it where it was quietest within its last quarter, so that a word is
+    /// split only when the speaker never breathed, and goes on with the rest.
+    fn cut(&mut self, out: &mut Vec<SegmentEvent>) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        if open.stage == Stage::Onset {
+            out.push(SegmentEvent::Dropped { sound: open.speech });
+            self.keep_pre_roll();
+            return;
+        }
+        let earliest = self.marks.len() * 3 / 4;
+        let quietest = (earliest..self.marks.len())
+            .min_by(|a, b| {
+                self.marks[*a]
+                    .probability
+                    .total_cmp(&self.marks[*b].probability)
+            })
+            .unwrap_or(self.marks.len() - 1);
+        let kept = quietest + 1;
+        let speech = self.voiced_span(0, kept).unwrap_or(open.speech);
+        out.push(SegmentEvent::Utterance(self.take(kept, speech)));
+        self.reopen(out);
+    }
+
+    /// Goes on after a cut: what is left in the buffer is speech as long as there is any voice in it.
+    fn reopen(&mut self, out: &mut Vec<SegmentEvent>) {
+        let Some(speech) = self.voiced_span(0, self.marks.len()) else {
+            self.keep_pre_roll();
+            return;
+        };
+        let voiced = self.marks.iter().filter(|mark| mark.voiced).count() as u64 * FRAME;
+        let silent = self.marks.iter().rev().take_while(|mark| !mark.voiced);
+        let silence = silent.filter(|mark| !mark.is_gap()).count() as u64 * FRAME;
+        self.open = Some(Open {
+            speech,
+            voiced,
+            silence,
+            stage: Stage::Speaking,
+        });
+        out.push(SegmentEvent::SpeechStarted { at: speech.start });
+    }
+
+    /// From the first to the last voiced frame within `from..to`.
+    fn voiced_span(&self, from: usize, to: usize) -> Option<Span> {
+        let voiced = |index: &usize| self.marks[*index].voiced;
+        let first = (from..to).find(voiced)?;
+        let last = (from..to).rev().find(voiced)?;
+        Some(Span {
+            start: self.start().plus(first as u64 * FRAME),
+            end: self.start().plus((last as u64 + 1) * FRAME),
+        })
+    }
+
+    /// Position of the first sample in the buffer.
+    const fn start(&self) -> SamplePos {
+        self.next.minus(self.audio.len() as u64)
+    }
+
+    /// The first `frames` frames of the buffer as an utterance.
+    fn utterance(&self, frames: usize, speech: Span) -> Utterance {
+        let start = self.start();
+        let samples: Arc<[f32]> = Arc::from(&self.audio[..frames * FRAME_SAMPLES]);
+        Utterance {
+            span: Span {
+                start,
+                end: start.plus(samples.len() as u64),
+            },
+            speech,
+            samples,
+            lost: self.marks[..frames].iter().map(|mark| mark.filled).sum(),
+        }
+    }
+
+    /// Makes an utterance of the first `frames` frames and removes them, so that no later one can contain them again.
+    fn take(&mut self, frames: usize, speech: Span) -> Utterance {
+        let utterance = self.utterance(frames, speech);
+        self.drop_front(frames);
+        utterance
+    }
+
+    fn keep_pre_roll(&mut self) {
+        let kept = usize::try_from(self.settings.pre_roll.div_ceil(FRAME)).unwrap_or(usize::MAX);
+        self.drop_front(self.marks.len().saturating_sub(kept));
+    }
+
+    fn drop_front(&mut self, frames: usize) {
+        self.audio.drain(..frames * FRAME_SAMPLES);
+        self.marks.drain(..frames);
+    }
+
+    fn forget(&mut self) {
+        self.audio.clear();
+        self.marks.clear();
+        self.voiced = false;
+    }
+}
+
+/// Samples of a frame, in the type of positions.
+const FRAME: u64 = FRAME_SAMPLES as u64;
+
+const fn millis(ms: u64) -> u64 {
+    ms * SAMPLE_RATE as u64 / 1_000
+}

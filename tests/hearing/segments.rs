@@ -1,0 +1,338 @@
+//! The segmenter alone: frames and probabilities in, events out.
+
+use std::ops::Range;
+
+use hark::flow::{Frame, Utterance};
+use hark::hearing::segment::{SegmentEvent, SegmentSettings, Segmenter};
+use hark::time::{FRAME_SAMPLES, SamplePos, Span};
+use proptest::prelude::*;
+
+const FRAME: u64 = FRAME_SAMPLES as u64;
+
+/// A frame whose samples tell their own position, so that any loss, repetition or shift shows.
+fn frame(index: u64) -> Frame {
+    let at = SamplePos(index * FRAME);
+    let mut samples = [0.0; FRAME_SAMPLES];
+    for (offset, sample) in samples.iter_mut().enumerate() {
+        *sample = witness(at.0 + offset as u64);
+    }
+    Frame { at, samples }
+}
+
+fn witness(position: u64) -> f32 {
+    position as f32
+}
+
+/// Feeds one probability a frame, ends the stream, and returns every event.
+fn run(settings: SegmentSettings, probabilities: &[f32]) -> Vec<SegmentEvent> {
+    let mut segmenter = Segmenter::new(settings);
+    let mut events = Vec::new();
+    for (index, probability) in probabilities.iter().enumerate() {
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+    }
+    segmenter.finish(&mut events);
+    events
+}
+
+fn utterances(events: &[SegmentEvent]) -> Vec<Utterance> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            SegmentEvent::Utterance(utterance) => Some(utterance.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn talk(silence_before: usize, speech: usize, silence_after: usize) -> Vec<f32> {
+    [
+        vec![0.01; silence_before],
+        vec![0.95; speech],
+        vec![0.01; silence_after],
+    ]
+    .concat()
+}
+
+fn frames(range: Range<u64>) -> Span {
+    Span {
+        start: SamplePos(range.start * FRAME),
+        end: SamplePos(range.end * FRAME),
+    }
+}
+
+/// One letter an event, in order.
+fn letters(events: &[SegmentEvent]) -> String {
+    events
+        .iter()
+        .map(|event| match event {
+            SegmentEvent::Onset { .. } => 'o',
+            SegmentEvent::Dropped { .. } => 'd',
+            SegmentEvent::SpeechStarted { .. } => 's',
+            SegmentEvent::SpeechPaused { .. } => 'p',
+            SegmentEvent::SpeechResumed { .. } => 'r',
+            SegmentEvent::Utterance(_) => 'u',
+        })
+        .collect()
+}
+
+#[test]
+fn an_utterance_begins_with_the_pre_roll_and_ends_after_the_silence() {
+    let events = run(SegmentSettings::default(), &talk(50, 30, 60));
+    assert_eq!(letters(&events), "ospu");
+    let [utterance] = &utterances(&events)[..] else {
+        panic!("one utterance")
+    };
+    assert_eq!(utterance.speech, frames(50..80));
+    // 320 ms are 10 frames before; 600 ms are reached within the 19th frame after.
+    assert_eq!(utterance.span, frames(40..99));
+}
+
+#[test]
+fn speech_from_sample_zero_loses_nothing() {
+    let events = run(SegmentSettings::default(), &talk(0, 30, 60));
+    assert_eq!(utterances(&events)[0].span.start, SamplePos(0));
+    assert_eq!(utterances(&events)[0].speech.start, SamplePos(0));
+}
+
+#[test]
+fn a_click_of_three_frames_is_dropped_and_a_word_of_four_is_not() {
+    assert_eq!(
+        letters(&run(SegmentSettings::default(), &talk(20, 3, 60))),
+        "od"
+    );
+    assert_eq!(
+        letters(&run(SegmentSettings::default(), &talk(20, 4, 60))),
+        "ospu"
+    );
+}
+
+#[test]
+fn a_plosive_before_a_short_hole_belongs_to_the_word() {
+    let probabilities = [
+        vec![0.0; 20],
+        vec![0.9; 2],
+        vec![0.1; 4],
+        vec![0.9; 20],
+        vec![0.0; 40],
+    ]
+    .concat();
+    let events = run(SegmentSettings::default(), &probabilities);
+    assert_eq!(letters(&events), "ospu");
+    assert_eq!(utterances(&events)[0].speech, frames(20..46));
+}
+
+#[test]
+fn a_pause_shorter_than_the_end_silence_is_told_and_taken_back() {
+    let probabilities = [talk(20, 30, 10), talk(0, 30, 60)].concat();
+    let events = run(SegmentSettings::default(), &probabilities);
+    assert_eq!(letters(&events), "osprpu");
+    assert_eq!(utterances(&events)[0].speech, frames(20..90));
+}
+
+#[test]
+fn between_the_two_thresholds_a_frame_is_what_the_one_before_was() {
+    let wavering = [vec![0.0; 20], vec![0.9; 4], vec![0.4; 100], vec![0.0; 40]].concat();
+    assert_eq!(
+        utterances(&run(SegmentSettings::default(), &wavering))[0].speech,
+        frames(20..124)
+    );
+    let never_on = vec![0.45; 200];
+    assert_eq!(letters(&run(SegmentSettings::default(), &never_on)), "");
+}
+
+#[test]
+fn the_end_silence_can_be_changed_while_the_utterance_runs() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    let probabilities = talk(10, 20, 200);
+    for (index, probability) in probabilities.iter().enumerate() {
+        if index == 35 {
+            segmenter.set_end_silence(40 * FRAME);
+        }
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+    }
+    assert_eq!(utterances(&events)[0].span, frames(0..70));
+
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    for (index, probability) in probabilities.iter().enumerate() {
+        if index == 40 {
+            segmenter.set_end_silence(4 * FRAME);
+        }
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+    }
+    assert_eq!(
+        utterances(&events)[0].span,
+        frames(0..41),
+        "a shorter one takes effect at the next frame"
+    );
+}
+
+#[test]
+fn a_gap_in_capture_lengthens_lost_and_does_not_end_the_utterance() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    for index in 0..200 {
+        let gap = (40..80).contains(&index);
+        let spoken = (20..110).contains(&index) && !gap;
+        segmenter.push(
+            &frame(index),
+            if spoken { 0.9 } else { 0.0 },
+            if gap { 512 } else { 0 },
+            &mut events,
+        );
+    }
+    assert_eq!(letters(&events), "ospu");
+    let utterance = &utterances(&events)[0];
+    assert_eq!(utterance.speech, frames(20..110));
+    assert_eq!(utterance.lost, 40 * 512);
+}
+
+#[test]
+fn a_source_that_ends_gives_the_open_utterance() {
+    let events = run(SegmentSettings::default(), &talk(20, 30, 2));
+    assert_eq!(utterances(&events)[0].span, frames(10..52));
+}
+
+#[test]
+fn a_snapshot_is_the_utterance_so_far_and_takes_nothing_away() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    assert!(segmenter.snapshot().is_none());
+    for (index, probability) in talk(20, 30, 60).iter().enumerate() {
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+        match index {
+            21 => assert!(segmenter.snapshot().is_none(), "not speech yet"),
+            40 => {
+                let so_far = segmenter.snapshot().unwrap();
+                assert_eq!(
+                    (so_far.span, so_far.speech),
+                    (frames(10..41), frames(20..41))
+                );
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(utterances(&events)[0].span, frames(10..69));
+}
+
+#[test]
+fn at_the_maximum_it_is_cut_where_it_was_quietest_and_goes_on_without_a_hole() {
+    let settings = SegmentSettings {
+        max_utterance: 100 * FRAME,
+        ..SegmentSettings::default()
+    };
+    let mut probabilities = talk(0, 150, 60);
+    probabilities[90] = 0.6;
+    let events = run(settings, &probabilities);
+    assert_eq!(letters(&events), "osuspu");
+    let [first, second] = &utterances(&events)[..] else {
+        panic!("two utterances")
+    };
+    assert_eq!((first.span, first.speech), (frames(0..91), frames(0..91)));
+    assert_eq!(
+        (second.span, second.speech),
+        (frames(91..169), frames(91..150))
+    );
+}
+
+#[test]
+fn speech_thrown_away_is_told_and_does_not_come_back_as_pre_roll() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    for index in 0..30 {
+        segmenter.push(&frame(index), 0.9, 0, &mut events);
+    }
+    assert_eq!(segmenter.abandon(), Some(frames(0..30)));
+    for index in 30..120 {
+        segmenter.push(
+            &frame(index),
+            if index < 60 { 0.9 } else { 0.0 },
+            0,
+            &mut events,
+        );
+    }
+    assert_eq!(utterances(&events)[0].span.start, SamplePos(30 * FRAME));
+}
+
+/// Probabilities as a voice makes them: stretches of one level, some of them long.
+fn probabilities() -> impl Strategy<Value = Vec<(f32, u32)>> {
+    let level = prop_oneof![
+        Just(0.02_f32),
+        Just(0.3),
+        Just(0.4),
+        Just(0.6),
+        Just(0.97),
+        0.0_f32..1.0
+    ];
+    let filled = prop_oneof![6 => Just(0_u32), 1 => 1_u32..=512];
+    let stretch = (level, filled, 1_usize..40);
+    prop::collection::vec(stretch, 0..60).prop_map(|stretches| {
+        stretches
+            .into_iter()
+            .flat_map(|(level, filled, length)| std::iter::repeat_n((level, filled), length))
+            .collect()
+    })
+}
+
+fn settings() -> impl Strategy<Value = SegmentSettings> {
+    (0_u64..8_000, 0_u64..4_000, 1_u64..12_000, 40_u64..200).prop_map(
+        |(pre_roll, min_speech, end_silence, max)| SegmentSettings {
+            pre_roll,
+            min_speech,
+            end_silence,
+            max_utterance: max * FRAME,
+            ..SegmentSettings::default()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_of_probabilities_loses_or_repeats_a_sample(settings in settings(), input in probabilities()) {
+        let mut segmenter = Segmenter::new(settings);
+        let most = segmenter.settings().max_utterance;
+        let mut events = Vec::new();
+        for (index, (probability, filled)) in input.iter().enumerate() {
+            segmenter.push(&frame(index as u64), *probability, *filled, &mut events);
+        }
+        segmenter.finish(&mut events);
+
+        let found = utterances(&events);
+        let mut last_end = SamplePos(0);
+        for utterance in &found {
+            let Span { start, end } = utterance.span;
+            prop_assert!(start >= last_end, "spans are ordered and do not overlap");
+            prop_assert_eq!(utterance.samples.len() as u64, utterance.span.samples());
+            prop_assert!(utterance.span.samples() <= most);
+            prop_assert!(utterance.speech.start >= start && utterance.speech.end <= end);
+            prop_assert!(utterance.speech.samples() > 0);
+            for (offset, sample) in utterance.samples.iter().enumerate() {
+                prop_assert_eq!(*sample, witness(start.0 + offset as u64));
+            }
+            let filled: u32 = (start.0 / FRAME..end.0 / FRAME).map(|index| input[index as usize].1).sum();
+            prop_assert_eq!(utterance.lost, filled);
+            last_end = end;
+        }
+        // Speech that lasts is in an utterance, every frame of it.
+        let dropped: Vec<Span> = events.iter().filter_map(|event| match event {
+            SegmentEvent::Dropped { sound } => Some(*sound),
+            _ => None,
+        }).collect();
+        for (index, (probability, filled)) in input.iter().enumerate() {
+            if *probability >= settings.on && *filled <= 256 {
+                let at = SamplePos(index as u64 * FRAME);
+                let within = |span: &Span| span.start <= at && at < span.end;
+                prop_assert!(
+                    found.iter().any(|utterance| within(&utterance.speech)) || dropped.iter().any(within),
+                    "voiced frame {} is accounted for", index
+                );
+            }
+        }
+        // Each start is followed by exactly one utterance.
+        let story: String = letters(&events).chars().filter(|letter| "su".contains(*letter)).collect();
+        prop_assert_eq!(story.replace("su", ""), "");
+    }
+}

@@ -1,0 +1,140 @@
+//! The input callback and its ring.
+
+use std::time::Duration;
+
+use hark::audio::Format;
+use hark::audio::capture::capture_ring;
+
+use crate::guard::allocations_in;
+
+const STEREO: Format = Format {
+    rate: 48_000,
+    channels: 2,
+};
+
+fn ramp(from: usize, frames: usize) -> Vec<f32> {
+    (from..from + frames)
+        .flat_map(|n| [n as f32, -(n as f32)])
+        .collect()
+}
+
+#[test]
+fn the_callback_allocates_nothing_in_any_sample_format_full_or_not() {
+    let (mut writer, mut reader) = capture_ring(STEREO, Duration::from_millis(100));
+    let (float, short, byte) = (vec![0.5_f32; 960], vec![100_i16; 960], vec![128_u8; 960]);
+    let long = vec![cpal::I24::new(5).unwrap(); 960];
+    let mut into = Vec::new();
+    for _ in 0..50 {
+        assert_eq!(allocations_in(|| writer.take(&float)), 0);
+        assert_eq!(allocations_in(|| writer.take(&short)), 0);
+        assert_eq!(allocations_in(|| writer.take(&byte)), 0);
+        assert_eq!(allocations_in(|| writer.take(&long)), 0);
+        if into.len() < 9_600 {
+            reader.read(&mut into);
+        }
+    }
+}
+
+#[test]
+fn reading_allocates_nothing_once_the_buffer_has_grown() {
+    let (mut writer, mut reader) = capture_ring(STEREO, Duration::from_secs(2));
+    let block = vec![0.5_f32; 1_920];
+    let mut into = Vec::with_capacity(1_920);
+    for _ in 0..200 {
+        writer.take(&block);
+        into.clear();
+        assert_eq!(
+            allocations_in(|| assert!(reader.read(&mut into).is_some())),
+            0
+        );
+        assert_eq!(into.len(), 1_920);
+    }
+}
+
+#[test]
+fn samples_come_out_in_order_and_scaled() {
+    let (mut writer, mut reader) = capture_ring(STEREO, Duration::from_secs(1));
+    writer.take(&[i16::MIN, 0, 16_384, -16_384]);
+    let mut into = Vec::new();
+    assert_eq!(reader.read(&mut into), Some(0));
+    assert_eq!(into, [-1.0, 0.0, 0.5, -0.5]);
+    assert_eq!(reader.read(&mut into), None);
+}
+
+#[test]
+fn an_overrun_is_counted_in_frames_and_told_where_the_hole_lies() {
+    // Room for 10 blocks of 480 frames; 25 come while nobody reads.
+    let (mut writer, mut reader) = capture_ring(STEREO, Duration::from_millis(100));
+    for block in 0..25 {
+        writer.take(&ramp(block * 480, 480));
+    }
+    let mut before = Vec::new();
+    assert_eq!(
+        reader.read(&mut before),
+        Some(0),
+        "what was in the ring came before the hole"
+    );
+    assert!(before == ramp(0, 4_800));
+    let mut after = Vec::new();
+    assert_eq!(reader.read(&mut after), None);
+    writer.take(&ramp(25 * 480, 480));
+    assert_eq!(
+        reader.read(&mut after),
+        Some(15 * 480),
+        "told with the first block after it"
+    );
+    assert!(after == ramp(25 * 480, 480));
+}
+
+#[test]
+fn once_it_overflowed_nothing_is_let_in_before_half_the_ring_is_free() {
+    let (mut writer, mut reader) = capture_ring(STEREO, Duration::from_millis(100));
+    for block in 0..11 {
+        writer.take(&ramp(block * 480, 480));
+    }
+    // A small block would fit nowhere but behind the hole; it must not get into the ring before the reader has come.
+    writer.take(&ramp(11 * 480, 0));
+    let mut into = Vec::new();
+    reader.read(&mut into);
+    writer.take(&ramp(12 * 480, 480));
+    into.clear();
+    assert_eq!(reader.read(&mut into), Some(480));
+    assert!(into == ramp(12 * 480, 480));
+}
+
+#[test]
+fn under_a_reader_on_another_thread_every_frame_is_delivered_or_counted() {
+    let (mut writer, mut reader) = capture_ring(STEREO, Duration::from_millis(20));
+    let blocks = 20_000_u64;
+    let device = std::thread::spawn(move || {
+        let block = [0.25_f32; 64];
+        for n in 0..blocks {
+            writer.take(&block);
+            if n % 64 == 0 {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let (mut got, mut lost) = (0_u64, 0_u64);
+    let mut into = Vec::new();
+    loop {
+        let ended = device.is_finished();
+        into.clear();
+        match reader.read(&mut into) {
+            Some(missing) => {
+                got += into.len() as u64 / 2;
+                lost += missing;
+            }
+            None if ended => break,
+            None => std::thread::yield_now(),
+        }
+    }
+    device.join().unwrap();
+    // What was dropped after the last block that was read has no block to be told with.
+    assert!(got + lost <= blocks * 32);
+    assert!(
+        got + lost + 1_920 >= blocks * 32,
+        "{got} delivered, {lost} lost of {}",
+        blocks * 32
+    );
+}
