@@ -1,6 +1,10 @@
 //! Speech to text: the [`Transcriber`] trait, Whisper behind it, and the thread that runs one.
 
+pub mod ggml;
 pub mod guards;
+pub mod split;
+pub mod subtitles;
+pub mod thread;
 pub mod whisper;
 
 use std::sync::Arc;
@@ -90,6 +94,14 @@ pub enum TranscribeError {
         /// The file.
         path: std::path::PathBuf,
         /// What the loader said.
+        reason: String,
+    },
+    /// The model cannot do this language, or there is no such one. The reason says which model or code to use.
+    #[error("cannot transcribe in \"{language}\": {reason}")]
+    Language {
+        /// What was asked for.
+        language: String,
+        /// Why not, and what to do.
         reason: String,
     },
     /// It was aborted; nothing is wrong.

@@ -1,0 +1,336 @@
+//! `hark transcribe`: audio files to text, JSON or subtitles.
+//!
+//! Called by the command line on the main thread; blocks. Each file is decoded, transcribed and printed before the next is
+//! read; one bad file does not stop the others. Text goes to standard output, everything about the work to standard error.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::audio::decode::{DecodeError, Input, Mono, decode_mono};
+use crate::models::{Library, ModelError};
+use crate::time::{SAMPLE_RATE, samples_to_duration};
+use crate::transcribe::subtitles;
+use crate::transcribe::whisper::{Whisper, WhisperSettings};
+use crate::transcribe::{Abort, TranscribeError, TranscribeOptions, Transcription};
+
+/// Transcribes audio files.
+///
+/// Any usual audio file works: WAV, FLAC, MP3, M4A, OGG Vorbis, AIFF, of any rate and channel count; - is standard input.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  hark transcribe memo.m4a\n  hark transcribe --format srt talk.mp3 > talk.srt\n  \
+                        ffmpeg -i film.mkv -f wav - | hark transcribe -")]
+pub struct Args {
+    /// The files; - is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+    /// A model of `hark models list`, a path to a model file, or "auto": the best on this machine.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Language of the speech (en, de, …), or "auto" with a multilingual model.
+    #[arg(long)]
+    pub language: Option<String>,
+}
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// The words; with several files, each line begins with its file.
+    Text,
+    /// One JSON array with times, confidence and model.
+    Json,
+    /// SubRip subtitles, of one file.
+    Srt,
+    /// WebVTT subtitles, of one file.
+    Vtt,
+}
+
+/// What the configuration says about speech to text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// `stt.model`: a name, a path, or `auto`.
+    pub model: String,
+    /// `stt.language`.
+    pub language: String,
+    /// What the memory plan leaves to the speech model, for `auto`.
+    pub memory_bytes: u64,
+}
+
+/// Why the command failed, with its exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum TranscribeCommandError {
+    /// Some files failed; each was reported on standard error. Exit code 1.
+    #[error("{failed} of {all} files could not be transcribed completely; see above")]
+    Files {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// The model's name is wrong, or it is not here. Exit code 2 for a name, else 1.
+    #[error(transparent)]
+    Name(#[from] ModelError),
+    /// The model cannot be loaded (1) or cannot do the language (2).
+    #[error("{}{}", .0, remedy(.0))]
+    Model(#[from] TranscribeError),
+    /// Subtitles of several files would be no subtitles. Exit code 2.
+    #[error("--format {0} takes one file; for several: for f in FILES; do hark transcribe --format {0} \"$f\" > \"$f.{0}\"; done")]
+    OneFile(&'static str),
+    /// Standard output is closed or full. Exit code 1.
+    #[error("cannot write the text: {0}")]
+    Output(#[source] io::Error),
+}
+
+impl TranscribeCommandError {
+    /// The exit code of the process.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::OneFile(_)
+            | Self::Name(ModelError::Unknown { .. })
+            | Self::Model(TranscribeError::Language { .. }) => 2,
+            Self::Files { .. } | Self::Name(_) | Self::Model(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
+fn remedy(error: &TranscribeError) -> &'static str {
+    match error {
+        TranscribeError::Model { .. } => "; check it with: hark models verify, or choose another with --model",
+        _ => "",
+    }
+}
+
+/// Runs the command on the process's own standard streams.
+///
+/// # Errors
+/// [`TranscribeCommandError`], always downcastable.
+pub fn run(args: &Args, library: &Library, defaults: &Defaults) -> anyhow::Result<()> {
+    let screen = io::stderr().is_terminal();
+    let mut streams = Streams { input: &mut io::stdin().lock(), output: &mut io::stdout().lock(), messages: &mut io::stderr(), screen };
+    transcribe_files(args, library, defaults, &mut streams)?;
+    Ok(())
+}
+
+/// Where the command reads and writes.
+pub struct Streams<'a> {
+    /// For the file `-`.
+    pub input: &'a mut dyn Read,
+    /// Text, JSON or subtitles.
+    pub output: &'a mut dyn Write,
+    /// Errors, warnings.
+    pub messages: &'a mut dyn Write,
+    /// Whether a progress bar can be drawn on standard error.
+    pub screen: bool,
+}
+
+impl std::fmt::Debug for Streams<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streams").field("screen", &self.screen).finish_non_exhaustive()
+    }
+}
+
+/// The command itself, on any streams.
+///
+/// # Errors
+/// See [`TranscribeCommandError`].
+pub fn transcribe_files(
+    args: &Args,
+    library: &Library,
+    defaults: &Defaults,
+    streams: &mut Streams<'_>,
+) -> Result<(), TranscribeCommandError> {
+    match args.format {
+        OutputFormat::Srt if args.files.len() > 1 => return Err(TranscribeCommandError::OneFile("srt")),
+        OutputFormat::Vtt if args.files.len() > 1 => return Err(TranscribeCommandError::OneFile("vtt")),
+        _ => {}
+    }
+    let options = TranscribeOptions {
+        language: args.language.as_ref().unwrap_or(&defaults.language).to_lowercase(),
+        timestamps: args.format != OutputFormat::Text,
+    };
+    let (name, path) = choose(args.model.as_ref().unwrap_or(&defaults.model), library, &options.language, defaults)?;
+    let mut whisper = Whisper::load(&name, &path, WhisperSettings::default())?;
+    whisper.check_language(&options.language)?;
+    let mut records = Vec::new();
+    let mut failed = 0;
+    for file in &args.files {
+        match one_file(file, &mut whisper, &options, streams) {
+            Ok((done, damaged)) => {
+                failed += usize::from(damaged);
+                if args.format == OutputFormat::Json {
+                    records.push(record(file, &done, &name));
+                } else {
+                    let text = rendered(args, file, &done.result);
+                    streams.output.write_all(text.as_bytes()).map_err(TranscribeCommandError::Output)?;
+                }
+            }
+            Err(error) => {
+                failed += 1;
+                say(streams, &error.to_string());
+            }
+        }
+    }
+    if args.format == OutputFormat::Json {
+        let text = serde_json::to_string_pretty(&records).expect("strings and numbers can always be written");
+        writeln!(streams.output, "{text}").map_err(TranscribeCommandError::Output)?;
+    }
+    streams.output.flush().map_err(TranscribeCommandError::Output)?;
+    if failed > 0 {
+        return Err(TranscribeCommandError::Files { failed, all: args.files.len() });
+    }
+    Ok(())
+}
+
+/// The model's name for the record, and its file.
+fn choose(asked: &str, library: &Library, language: &str, defaults: &Defaults) -> Result<(String, PathBuf), ModelError> {
+    if asked == "auto" {
+        let (info, path) = library.best(language, defaults.memory_bytes)?;
+        return Ok((info.name.clone(), path));
+    }
+    let path = library.path(asked)?;
+    let name = match crate::models::manifest::find(asked) {
+        Some(info) => info.name.clone(),
+        None => path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+    };
+    Ok((name, path))
+}
+
+struct Done {
+    samples: usize,
+    result: Transcription,
+}
+
+/// Why one of the files failed.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("{file}: {reason}")]
+    Transcribe { file: String, reason: TranscribeError },
+}
+
+/// Transcribes one file; the flag tells whether it was damaged.
+fn one_file(
+    file: &Path,
+    whisper: &mut Whisper,
+    options: &TranscribeOptions,
+    streams: &mut Streams<'_>,
+) -> Result<(Done, bool), FileError> {
+    let shown = shown(file);
+    let Mono { samples, damage } = decoded(file, &shown, streams)?;
+    if let Some(damage) = &damage {
+        say(streams, &format!("{shown} is {damage}; what comes before is transcribed"));
+    }
+    let bar = bar(streams, samples_to_duration(samples.len() as u64), "transcribing");
+    bar.set_length(samples.len() as u64);
+    let result = whisper
+        .transcribe_long(&samples, options, &Abort::default(), &mut |done| bar.set_position(done as u64))
+        .map_err(|reason| FileError::Transcribe { file: shown.clone(), reason })?;
+    bar.finish_and_clear();
+    if result.text.as_str().is_empty() {
+        say(streams, &format!("{shown}: no speech was understood"));
+    }
+    Ok((Done { samples: samples.len(), result }, damage.is_some()))
+}
+
+fn decoded(file: &Path, shown: &str, streams: &mut Streams<'_>) -> Result<Mono, DecodeError> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = streams.input.read_to_end(&mut bytes);
+        read.map_err(|reason| DecodeError::Unreadable { path: PathBuf::from(shown), reason })?;
+        return decode_mono(Input::Bytes(shown, bytes), &mut |_| {});
+    }
+    // What a file lasts is known only afterwards; 1 MB a minute is a usual rate, so small files get no bar.
+    let length = std::fs::metadata(file).map(|meta| meta.len()).unwrap_or(0);
+    let bar = bar(streams, Duration::from_secs(length / 16_000), "reading");
+    let mono = decode_mono(Input::File(file), &mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    });
+    bar.finish_and_clear();
+    mono
+}
+
+/// A progress bar for work on more than half a minute of audio, on a terminal.
+fn bar(streams: &Streams<'_>, audio: Duration, what: &'static str) -> ProgressBar {
+    if !streams.screen || audio < Duration::from_secs(30) {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta}").expect("the template is constant");
+    ProgressBar::new(0).with_style(style).with_message(what)
+}
+
+fn rendered(args: &Args, file: &Path, result: &Transcription) -> String {
+    match args.format {
+        OutputFormat::Text if args.files.len() > 1 => format!("{}: {}\n", shown(file), result.text.as_str()),
+        OutputFormat::Text => format!("{}\n", result.text.as_str()),
+        OutputFormat::Srt => subtitles::srt(&result.segments),
+        OutputFormat::Vtt => subtitles::vtt(&result.segments),
+        OutputFormat::Json => String::new(),
+    }
+}
+
+/// One file of `--format json`; the keys are a contract.
+#[derive(Debug, Serialize)]
+struct Record {
+    file: String,
+    seconds: f64,
+    text: String,
+    language: String,
+    model: String,
+    elapsed_ms: u64,
+    segments: Vec<SegmentRecord>,
+}
+
+#[derive(Debug, Serialize)]
+struct SegmentRecord {
+    start: f64,
+    end: f64,
+    text: String,
+    confidence: f32,
+}
+
+fn record(file: &Path, done: &Done, model: &str) -> Record {
+    let result = &done.result;
+    let segment = |segment: &crate::transcribe::Segment| SegmentRecord {
+        start: seconds(segment.start),
+        end: seconds(segment.end),
+        text: segment.text.as_str().to_owned(),
+        confidence: segment.confidence,
+    };
+    Record {
+        file: file.display().to_string(),
+        seconds: (done.samples as f64 / f64::from(SAMPLE_RATE) * 1000.0).round() / 1000.0,
+        text: result.text.as_str().to_owned(),
+        language: result.language.clone(),
+        model: model.to_owned(),
+        elapsed_ms: u64::try_from(result.elapsed.as_millis()).unwrap_or(u64::MAX),
+        segments: result.segments.iter().map(segment).collect(),
+    }
+}
+
+/// Seconds with three decimals: more are noise.
+fn seconds(at: Duration) -> f64 {
+    at.as_millis() as f64 / 1000.0
+}
+
+fn shown(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// A line on standard error; if that is closed, there is nobody to tell.
+fn say(streams: &mut Streams<'_>, text: &str) {
+    let mut line = String::new();
+    writeln!(line, "hark: {text}").expect("writing to a string cannot fail");
+    if let Err(error) = streams.messages.write_all(line.as_bytes()) {
+        tracing::debug!(%error, "standard error is closed");
+    }
+}

@@ -1,0 +1,250 @@
+//! The thread that runs a transcriber: one slot, newest wins.
+//!
+//! Whoever decides when to transcribe (the conductor) calls [`WhisperThread::submit`], which never blocks on inference; the
+//! `whisper` thread delivers each answer through the function given at the start. Promises: at most one request waits; a
+//! newer request replaces the waiting one and aborts the running one; a request that was replaced, aborted or cancelled
+//! gets no answer; a panic of the transcriber is an answer, and the thread goes on; dropping the handle aborts and joins.
+//! Which answer still matters is for the receiver to tell, by turn and revision.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::{Abort, TranscribeError, TranscribeOptions, Transcriber};
+use crate::flow::Transcript;
+use crate::ids::{Revision, TurnId};
+
+/// What shall be transcribed.
+#[derive(Clone)]
+pub struct Request {
+    /// The turn that it belongs to.
+    pub turn: TurnId,
+    /// The state of that turn's utterance.
+    pub revision: Revision,
+    /// Mono, 16 kHz.
+    pub samples: Arc<[f32]>,
+    /// Language and times.
+    pub options: TranscribeOptions,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("turn", &self.turn)
+            .field("revision", &self.revision)
+            .field("samples", &self.samples.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a request that was neither replaced nor cancelled.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was transcribed; the text is empty where the guards refused it.
+    Transcript(Transcript),
+    /// It was not. The next request may do better.
+    Failed {
+        /// The turn of the request.
+        turn: TurnId,
+        /// Its revision.
+        revision: Revision,
+        /// Why.
+        error: TranscribeError,
+    },
+}
+
+/// What [`WhisperThread::submit`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// It runs, or waits for the aborted one to end.
+    Accepted,
+    /// A request of a newer turn or revision is waiting or running: this one is out of date.
+    Stale,
+    /// The thread has ended; the daemon is degraded and should restart.
+    ThreadGone,
+}
+
+/// The handle of the thread. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct WhisperThread {
+    shared: Arc<Shared>,
+    join: Option<JoinHandle<()>>,
+}
+
+impl WhisperThread {
+    /// Starts the thread with a transcriber that is ready; `deliver` is called on it.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn(
+        transcriber: Box<dyn Transcriber>,
+        deliver: impl FnMut(Answer) + Send + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let for_thread = Arc::clone(&shared);
+        let join = std::thread::Builder::new()
+            .name("whisper".to_owned())
+            .spawn(move || run(transcriber, &for_thread, deliver))?;
+        Ok(Self { shared, join: Some(join) })
+    }
+
+    /// Hands over `request`; replaces what waits and aborts what runs, if they are not newer.
+    pub fn submit(&self, request: Request) -> Submitted {
+        let mut slot = self.shared.lock();
+        if slot.gone {
+            return Submitted::ThreadGone;
+        }
+        let age = (request.turn, request.revision);
+        let waiting = slot.waiting.as_ref().map(|waiting| (waiting.turn, waiting.revision));
+        let running = slot.running.as_ref().map(|running| (running.turn, running.revision));
+        if waiting.max(running) > Some(age) {
+            return Submitted::Stale;
+        }
+        if let Some(running) = &slot.running {
+            running.abort.request();
+        }
+        slot.waiting = Some(request);
+        drop(slot);
+        self.shared.changed.notify_all();
+        Submitted::Accepted
+    }
+
+    /// Drops what waits and aborts what runs for `turn` or an older one; it gets no answer.
+    pub fn cancel(&self, turn: TurnId) {
+        let mut slot = self.shared.lock();
+        if slot.waiting.as_ref().is_some_and(|waiting| waiting.turn <= turn) {
+            slot.waiting = None;
+        }
+        if let Some(running) = slot.running.as_ref().filter(|running| running.turn <= turn) {
+            running.abort.request();
+        }
+    }
+
+    /// Aborts and waits for the thread: at most one encoder pass.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        {
+            let mut slot = self.shared.lock();
+            slot.closing = true;
+            slot.waiting = None;
+            if let Some(running) = &slot.running {
+                running.abort.request();
+            }
+        }
+        self.shared.changed.notify_all();
+        if let Some(join) = self.join.take()
+            && join.join().is_err()
+        {
+            tracing::error!("the whisper thread had panicked in the receiver of its answers");
+        }
+    }
+}
+
+impl Drop for WhisperThread {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    slot: Mutex<Slot>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    waiting: Option<Request>,
+    running: Option<Running>,
+    /// The handle is being dropped.
+    closing: bool,
+    /// The thread has ended, by `closing` or by a panic of the receiver.
+    gone: bool,
+}
+
+#[derive(Debug)]
+struct Running {
+    turn: TurnId,
+    revision: Revision,
+    abort: Abort,
+}
+
+impl Shared {
+    /// No invariant spans several statements, so a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a request and marks it as running; `None` when the handle is dropped.
+    fn next(&self) -> Option<(Request, Abort)> {
+        let mut slot = self.lock();
+        loop {
+            if slot.closing {
+                return None;
+            }
+            if let Some(request) = slot.waiting.take() {
+                let abort = Abort::default();
+                slot.running =
+                    Some(Running { turn: request.turn, revision: request.revision, abort: abort.clone() });
+                return Some((request, abort));
+            }
+            slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Tells `submit` that nobody will serve it, also when the receiver of the answers has panicked.
+struct MarkGone<'a>(&'a Shared);
+
+impl Drop for MarkGone<'_> {
+    fn drop(&mut self) {
+        let mut slot = self.0.lock();
+        slot.gone = true;
+        slot.waiting = None;
+        slot.running = None;
+    }
+}
+
+fn run(mut transcriber: Box<dyn Transcriber>, shared: &Shared, mut deliver: impl FnMut(Answer)) {
+    let _mark = MarkGone(shared);
+    while let Some((request, abort)) = shared.next() {
+        let answer = answer(transcriber.as_mut(), &request, &abort);
+        // The abort is looked at under the lock, so that a request that was replaced never gets an answer.
+        let wanted = {
+            let mut slot = shared.lock();
+            slot.running = None;
+            !abort.requested()
+        };
+        if wanted && let Some(answer) = answer {
+            deliver(answer);
+        }
+    }
+}
+
+/// Transcribes; `None` when it was aborted.
+fn answer(transcriber: &mut dyn Transcriber, request: &Request, abort: &Abort) -> Option<Answer> {
+    let (turn, revision) = (request.turn, request.revision);
+    let work = AssertUnwindSafe(|| transcriber.transcribe(&request.samples, &request.options, abort));
+    let error = match catch_unwind(work) {
+        Ok(Ok(done)) => {
+            return Some(Answer::Transcript(Transcript {
+                turn,
+                revision,
+                text: done.text,
+                language: done.language,
+                confidence: done.confidence,
+                elapsed: done.elapsed,
+            }));
+        }
+        Ok(Err(TranscribeError::Aborted)) => return None,
+        Ok(Err(error)) => error,
+        // The panic's message may quote what was said; the panic hook has its place in the code.
+        Err(_) => TranscribeError::Inference("the transcriber panicked; this is a bug in Hark".to_owned()),
+    };
+    tracing::warn!(%turn, %error, "transcription failed");
+    Some(Answer::Failed { turn, revision, error })
+}
