@@ -196,7 +196,8 @@ impl Http {
         Box::pin(unfold(pump, Pump::step))
     }
 
-    /// A connection that never stood is `Unreachable`; one that broke before the answer's head was cut.
+    /// A connection that never stood is `Unreachable`; what is no HTTP is a breach of protocol; a connection that broke
+    /// before the answer's head was cut.
     fn failed(&self, error: reqwest::Error) -> LlmError {
         if error.is_connect() || error.is_builder() {
             return LlmError::Unreachable {
@@ -204,8 +205,31 @@ impl Http {
                 source: error,
             };
         }
+        if is_no_http(&error) {
+            return LlmError::Protocol {
+                message: format!("no HTTP comes from {}", self.base),
+            };
+        }
         LlmError::Cut
     }
+}
+
+/// Whether the innermost cause is what the other side said (or that it spoke before it was asked, as SSH does), rather than
+/// that it left.
+fn is_no_http(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        cause = inner.source();
+        if cause.is_none() {
+            return inner.downcast_ref::<hyper::Error>().is_some_and(|last| {
+                !last.is_incomplete_message()
+                    && !last.is_closed()
+                    && !last.is_canceled()
+                    && !last.is_timeout()
+            });
+        }
+    }
+    false
 }
 
 /// The body of an answer that is none, as far as it comes quickly.

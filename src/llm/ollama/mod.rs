@@ -293,7 +293,6 @@ struct Options {
 
 #[derive(Deserialize)]
 struct Entries {
-    #[serde(default)]
     models: Vec<Entry>,
 }
 
