@@ -1,5 +1,7 @@
 //! The agent: answers a question from the local intents or the resident model, clause by clause.
 
 pub mod clauses;
+pub mod engine;
 pub mod intents;
+pub mod prompt;
 pub mod spoken;

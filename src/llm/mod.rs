@@ -1,11 +1,20 @@
 //! Streaming chat with the resident model: one trait, one dialect a file.
 //!
-//! [`sse`] and [`ndjson`] are core: bytes in, events out, whatever the cuts. The backends are edge.
+//! [`lines`], [`sse`], [`ndjson`], [`think`] and [`decode`] are core: bytes in, events and deltas out, whatever the cuts. The
+//! backends ([`ollama`], [`openai`], rows of [`backends`]) and the HTTP under them ([`http`]) are edge.
 
+pub mod backends;
+pub mod decode;
+pub mod http;
+pub mod lines;
 pub mod ndjson;
 pub mod ollama;
 pub mod openai;
 pub mod sse;
+pub mod think;
+
+pub use self::backends::{BACKENDS, BackendRow, LlmSettings, detect, open};
+pub use self::http::{SetupError, Timeouts};
 
 use std::pin::Pin;
 

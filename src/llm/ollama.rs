@@ -1,1 +1,0 @@
-//! Ollama by its native dialect.

@@ -1,1 +1,0 @@
-//! mlx_lm.server and every other OpenAI-compatible server.
