@@ -1,1 +1,5 @@
 //! The command line.
+
+pub mod config;
+pub mod console;
+pub mod transcripts;
