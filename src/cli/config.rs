@@ -1,0 +1,326 @@
+//! `hark config path|show|check|init`.
+//!
+//! Thin: reads, prints, asks. All knowledge of settings lies in [`crate::config`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::console::Console;
+use crate::config::load::{layers, stray_variables};
+use crate::config::raw::Setting;
+use crate::config::{Places, Raw, Request, Value, load, template};
+
+/// Arguments of `hark config`.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ConfigCommand {
+    /// Prints where the configuration file lies (or would lie)
+    Path,
+    /// Prints every setting with its value
+    #[command(after_help = "Example:\n  hark config show --sources")]
+    Show {
+        /// Only these settings or sections, like `llm` or `llm.ollama.url`
+        keys: Vec<String>,
+        /// Tells where each value comes from: default, file and line, environment variable or flag
+        #[arg(long)]
+        sources: bool,
+        /// Prints one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Checks the configuration file and the environment
+    #[command(after_help = "Example:\n  hark config check && hark service restart")]
+    Check,
+    /// Writes a commented configuration file, after a few questions on a terminal
+    #[command(after_help = "Example:\n  hark config init --yes")]
+    Init {
+        /// Takes the defaults without asking
+        #[arg(long, short)]
+        yes: bool,
+        /// Replaces an existing file
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A refusal that is the caller's to mend: exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigRefusal {
+    /// `init` would replace a file: say `--force`, or edit it.
+    #[error("{0} exists already; edit it, or replace it with `hark config init --force`")]
+    Exists(String),
+    /// `show` was asked for something that is no setting or section.
+    #[error("{what}; {remedy}")]
+    Unknown {
+        /// What is wrong.
+        what: String,
+        /// What was probably meant.
+        remedy: String,
+    },
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// [`crate::config::LoadError`] and [`ConfigRefusal`] are exit code 2; everything else is 1.
+pub fn run(
+    args: &ConfigArgs,
+    places: &Places,
+    request: &Request,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    match &args.command {
+        ConfigCommand::Path => writeln!(console.out, "{}", places.config_file.display())?,
+        ConfigCommand::Show {
+            keys,
+            sources,
+            json,
+        } => show(places, request, console, keys, *sources, *json)?,
+        ConfigCommand::Check => check(places, request, console)?,
+        ConfigCommand::Init { yes, force } => init(places, console, *yes, *force)?,
+    }
+    Ok(())
+}
+
+fn show(
+    places: &Places,
+    request: &Request,
+    console: &mut Console<'_>,
+    wanted: &[String],
+    sources: bool,
+    json: bool,
+) -> anyhow::Result<()> {
+    let (_, raw) = load(places, request)?;
+    let shown = selected(&raw, wanted)?;
+    if json {
+        let document: serde_json::Map<_, _> = shown
+            .into_iter()
+            .map(|(name, setting)| {
+                let value = json_value(&setting.value);
+                let entry = if sources {
+                    json!({"value": value, "source": setting.origin.to_string()})
+                } else {
+                    value
+                };
+                (name.to_owned(), entry)
+            })
+            .collect();
+        let text = serde_json::to_string_pretty(&document)?;
+        writeln!(console.out, "{text}")?;
+        return Ok(());
+    }
+    let lines: Vec<(String, String)> = shown
+        .iter()
+        .map(|(name, setting)| {
+            (
+                format!("{name} = {}", setting.value),
+                setting.origin.to_string(),
+            )
+        })
+        .collect();
+    let width = lines
+        .iter()
+        .map(|(line, _)| line.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (line, origin) in lines {
+        if sources {
+            let origin = console.dim(&format!("# {origin}"));
+            writeln!(console.out, "{line:width$}  {origin}")?;
+        } else {
+            writeln!(console.out, "{line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The settings that are asked for by name or section; all where nothing is.
+fn selected<'a>(
+    raw: &'a Raw,
+    wanted: &[String],
+) -> Result<Vec<(&'static str, &'a Setting)>, ConfigRefusal> {
+    let belongs = |name: &str, wanted: &String| {
+        name.strip_prefix(wanted.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    for name in wanted {
+        if !raw.sources().any(|(key, _)| belongs(&key.name, name)) {
+            let origin = crate::config::Origin::Default;
+            let problem = crate::config::raw::unknown(name, origin);
+            return Err(ConfigRefusal::Unknown {
+                what: format!("{name} {}", problem.what),
+                remedy: problem.remedy,
+            });
+        }
+    }
+    Ok(raw
+        .sources()
+        .filter(|(key, _)| wanted.is_empty() || wanted.iter().any(|name| belongs(&key.name, name)))
+        .map(|(key, setting)| (key.name.as_str(), setting))
+        .collect())
+}
+
+fn json_value(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Text(text) => json!(text),
+        Value::Integer(number) => json!(number),
+        Value::Number(number) => json!(number),
+        Value::Truth(truth) => json!(truth),
+        Value::List(items) => json!(items),
+    }
+}
+
+fn check(places: &Places, request: &Request, console: &mut Console<'_>) -> anyhow::Result<()> {
+    for stray in stray_variables(request) {
+        writeln!(console.err, "warning: {stray}")?;
+    }
+    let raw = layers(places, request)?;
+    crate::config::Config::resolve(&raw, places).map_err(crate::config::LoadError::from)?;
+    let own = raw
+        .sources()
+        .filter(|(_, setting)| setting.origin != crate::config::Origin::Default)
+        .count();
+    let file = places.config_file.display();
+    if places.config_file.exists() {
+        writeln!(
+            console.out,
+            "{file} is valid; {own} settings differ from the defaults or are written out."
+        )?;
+    } else {
+        writeln!(
+            console.out,
+            "There is no {file}; the defaults are used. `hark config init` writes one."
+        )?;
+    }
+    Ok(())
+}
+
+/// A question of `init`.
+struct Question {
+    key: &'static str,
+    text: &'static str,
+}
+
+/// What a new user may want to change at once; each can be answered with an empty line.
+const QUESTIONS: &[Question] = &[
+    Question {
+        key: "wake.phrase",
+        text: "What should wake it?",
+    },
+    Question {
+        key: "hotkey.push_to_talk",
+        text: "Which key is push-to-talk?",
+    },
+    Question {
+        key: "llm.backend",
+        text: "Which backend: auto, mlx, ollama, openai or none?",
+    },
+    Question {
+        key: SERVER_ADDRESS,
+        text: "What is its address, with /v1?",
+    },
+    Question {
+        key: "stt.language",
+        text: "Which language do you speak to it (a code like en, or auto)?",
+    },
+    Question {
+        key: "tts.voice",
+        text: "Which voice should it have?",
+    },
+];
+
+/// Asked only after `openai` was chosen, which is of no use without it.
+const SERVER_ADDRESS: &str = "llm.openai.url";
+
+fn init(places: &Places, console: &mut Console<'_>, yes: bool, force: bool) -> anyhow::Result<()> {
+    let file = &places.config_file;
+    if file.exists() && !force {
+        return Err(ConfigRefusal::Exists(file.display().to_string()).into());
+    }
+    let mut answers = BTreeMap::new();
+    if !yes {
+        for question in QUESTIONS {
+            if question.key == SERVER_ADDRESS && !chose_openai(&answers) {
+                continue;
+            }
+            if let Some(answer) = put(question, places, console)? {
+                answers.insert(question.key.to_owned(), answer);
+            }
+        }
+    }
+    if !answers.contains_key(SERVER_ADDRESS) && chose_openai(&answers) {
+        answers.remove("llm.backend");
+        writeln!(
+            console.err,
+            "Without an address that backend cannot be used; llm.backend stays as it was."
+        )?;
+    }
+    write_file(file, &template::render(&answers)).with_context(|| {
+        format!(
+            "{} cannot be written; check the folder's permissions",
+            file.display()
+        )
+    })?;
+    writeln!(
+        console.out,
+        "Wrote {}. `hark config check` checks it after you edit it.",
+        file.display()
+    )?;
+    Ok(())
+}
+
+fn chose_openai(answers: &BTreeMap<String, Value>) -> bool {
+    answers.get("llm.backend") == Some(&Value::Text("openai".to_owned()))
+}
+
+/// The user's answer where it is another than the default; asked again until it is valid.
+fn put(
+    question: &Question,
+    places: &Places,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Option<Value>> {
+    let defaults = Raw::default();
+    let default = &defaults
+        .get(question.key)
+        .expect("the questions are about known keys")
+        .value;
+    loop {
+        let answer = console.ask(&format!("{} [{default}]", question.text))?;
+        let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
+            return Ok(None);
+        };
+        let mut raw = Raw::default();
+        let origin = crate::config::Origin::Flag {
+            name: "your answer".to_owned(),
+        };
+        let answer = answer.trim_matches('"').to_owned();
+        if answer == "openai" && question.key == "llm.backend" {
+            // It is valid together with an address, which is asked for next.
+            return Ok(Some(Value::Text(answer)));
+        }
+        raw.overlay(question.key, &answer, origin)
+            .map_err(|problem| crate::config::Problems(vec![problem]))?;
+        match crate::config::Config::resolve(&raw, places) {
+            Ok(_) => return Ok(Some(Value::Text(answer))),
+            Err(problems) => writeln!(console.err, "{problems}")?,
+        }
+    }
+}
+
+/// Writes next to the file and renames, so that a full disk leaves the old one.
+fn write_file(file: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let draft = file.with_extension("toml.new");
+    std::fs::write(&draft, text)?;
+    std::fs::rename(&draft, file)
+}
