@@ -1,6 +1,6 @@
 //! Which devices there are, and which one is used and why.
 //!
-//! [`list`] and [`find`] ask the host (may block for 100 ms and more; never from a callback). [`choose`] is the policy, a
+//! [`list`] asks the host (may block for 100 ms and more; never from a callback). [`choose`] is the policy, a
 //! pure function over what was listed. `hark devices` prints what this module returns.
 
 use std::fmt;
@@ -296,24 +296,8 @@ pub(super) fn find(
     prefer: &[String],
 ) -> Result<Found, ChooseError> {
     let host = cpal::default_host();
-    let no_default = || ChooseError::NoDefault {
-        present: Vec::new(),
-    };
     if is_default(wanted) && prefer.is_empty() {
-        if !may_have_devices(&host) {
-            return Err(no_default());
-        }
-        let device = default_device(&host, direction).ok_or_else(no_default)?;
-        let DeviceInfo { name, monitor, .. } = describe(&device, direction, None);
-        if monitor {
-            return Err(no_default());
-        }
-        return Ok(Found {
-            host,
-            device,
-            name,
-            by_default: true,
-        });
+        return find_default(host, direction);
     }
     let infos = of_direction(&host, direction);
     let Choice {
@@ -332,6 +316,26 @@ pub(super) fn find(
         device,
         name: chosen.name.clone(),
         by_default: why == Why::Default,
+    })
+}
+
+fn find_default(host: cpal::Host, direction: Direction) -> Result<Found, ChooseError> {
+    let no_default = || ChooseError::NoDefault {
+        present: Vec::new(),
+    };
+    if !may_have_devices(&host) {
+        return Err(no_default());
+    }
+    let device = default_device(&host, direction).ok_or_else(no_default)?;
+    let DeviceInfo { name, monitor, .. } = describe(&device, direction, None);
+    if monitor {
+        return Err(no_default());
+    }
+    Ok(Found {
+        host,
+        device,
+        name,
+        by_default: true,
     })
 }
 

@@ -94,23 +94,13 @@ impl StreamOwner {
         let (finished, done) = mpsc::sync_channel(1);
         let (answer, answered) = mpsc::sync_channel(1);
         let own = Arc::clone(&signals);
-        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            match build(Arc::clone(&own)) {
-                Ok(Built { stream, watch, part }) => {
-                    if answer.send(Ok(part)).is_ok() {
-                        guard(&own, &stopped, watch);
-                    }
-                    drop(stream);
-                }
-                Err(error) => {
-                    if answer.send(Err(error)).is_err() {
-                        tracing::debug!("the sound system answered with an error after nobody waited any more");
-                    }
-                }
-            }
-            // When the handle is gone, nobody waits for this.
-            finished.send(()).unwrap_or_default();
-        });
+        let spawned = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                live(&own, build(Arc::clone(&own)), &answer, &stopped);
+                // When the handle is gone, nobody waits for this.
+                finished.send(()).unwrap_or_default();
+            });
         if spawned.is_err() {
             return Err(silent("the system refused a thread"));
         }
@@ -139,6 +129,33 @@ impl Drop for StreamOwner {
                 "a stream could not be closed: the sound system hangs; its thread is left behind"
             );
         }
+    }
+}
+
+/// The life of an owner thread: answers what came of the building, and keeps the stream until it is over.
+fn live<T, E>(
+    signals: &Signals,
+    built: Result<Built<T>, E>,
+    answer: &SyncSender<Result<T, E>>,
+    stopped: &Receiver<()>,
+) {
+    let waited_for = match built {
+        Ok(Built {
+            stream,
+            watch,
+            part,
+        }) => {
+            let waited_for = answer.send(Ok(part)).is_ok();
+            if waited_for {
+                guard(signals, stopped, watch);
+            }
+            drop(stream);
+            waited_for
+        }
+        Err(error) => answer.send(Err(error)).is_ok(),
+    };
+    if !waited_for {
+        tracing::debug!("the sound system answered when nobody waited any more");
     }
 }
 

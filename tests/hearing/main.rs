@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod clips;
+mod driver;
 mod listening;
 mod segments;
 mod voice;
