@@ -190,14 +190,15 @@ fn build(
 ) -> Result<Built<Part>, CaptureError> {
     let found = devices::find(Direction::Input, wanted, prefer).map_err(not_chosen)?;
     let name = found.name;
-    let fault = |error: cpal::Error| not_opened(&name, &error);
+    let asked = (!found.by_default).then_some(name.as_str());
+    let fault = |error: cpal::Error| not_opened(&name, asked, &error);
     let supported = found.device.default_input_config().map_err(fault)?;
     let format = Format {
         rate: supported.sample_rate(),
         channels: supported.channels(),
     };
     let config = cpal::StreamConfig {
-        buffer_size: host::buffer_size(&found.host, &supported),
+        buffer_size: host::buffer_size(&found.host, Direction::Input, &supported),
         ..supported.config()
     };
     let (writer, reader) = capture_ring(format, RING);
@@ -281,12 +282,13 @@ fn not_chosen(error: ChooseError) -> CaptureError {
     }
 }
 
-fn not_opened(name: &str, error: &cpal::Error) -> CaptureError {
+/// `asked` is the name that the user gave, `name` the device's own.
+fn not_opened(name: &str, asked: Option<&str>, error: &cpal::Error) -> CaptureError {
     match error.kind() {
         cpal::ErrorKind::PermissionDenied => CaptureError::Denied,
         cpal::ErrorKind::DeviceNotAvailable | cpal::ErrorKind::HostUnavailable => {
             CaptureError::NoDevice {
-                name: Some(name.to_owned()),
+                name: asked.map(str::to_owned),
             }
         }
         cpal::ErrorKind::StreamInvalidated => CaptureError::Lost {

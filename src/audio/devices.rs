@@ -1,6 +1,6 @@
 //! Which devices there are, and which one is used and why.
 //!
-//! [`list`] and [`find`] ask the host (may block for 100 ms and more; never from a callback). [`choose`] is the policy, a
+//! [`list`] asks the host (may block for 100 ms and more; never from a callback). [`choose`] is the policy, a
 //! pure function over what was listed. `hark devices` prints what this module returns.
 
 use std::fmt;
@@ -27,6 +27,9 @@ pub struct DeviceInfo {
     pub id: String,
     /// Whether the system uses it when nothing is named.
     pub default: bool,
+    /// Whether it gives what a loudspeaker plays, and no microphone. PulseAudio makes one of these the default when the last
+    /// microphone is unplugged; taken as one, the assistant would listen to itself.
+    pub monitor: bool,
     /// Its usual frames a second; `None` when it cannot be asked (in use, gone).
     pub rate: Option<u32>,
     /// Its usual channels.
@@ -119,7 +122,7 @@ fn listing(present: &[String]) -> String {
 }
 
 /// Chooses from `devices`: `wanted` when it is not `default`, else the first of `prefer` that is present, else the system's
-/// default. A name fits by name or id, whole or in part, upper or lower case; a whole fit beats parts.
+/// default unless that is a monitor. A name fits by name or id, whole or in part, upper or lower case; a whole fit beats parts.
 ///
 /// # Errors
 /// See [`ChooseError`]. A named device that is missing is an error and not replaced: the user would talk to the wrong one.
@@ -145,7 +148,7 @@ pub fn choose<'a>(
         .or_else(|| {
             devices
                 .iter()
-                .find(|device| device.default)
+                .find(|device| device.default && !device.monitor)
                 .map(|device| Choice {
                     device,
                     why: Why::Default,
@@ -203,15 +206,30 @@ pub fn list() -> DeviceList {
     }
 }
 
+/// Whether it is worth asking. ALSA is what remains on Linux when no sound server answers; without a card in the kernel it has
+/// nothing, still offers a default device, and prints a page of errors when that is opened.
+fn may_have_devices(host: &cpal::Host) -> bool {
+    host.id().name() != "ALSA"
+        || std::fs::read_to_string("/proc/asound/cards")
+            .is_ok_and(|cards| !cards.contains("no soundcards"))
+}
+
 fn of_direction(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
+    let devices = devices_of(host, direction);
+    if devices.is_empty() {
+        return Vec::new();
+    }
     let default = default_device(host, direction).and_then(|device| device.id().ok());
-    devices_of(host, direction)
+    devices
         .iter()
         .map(|device| describe(device, direction, default.as_ref()))
         .collect()
 }
 
 fn devices_of(host: &cpal::Host, direction: Direction) -> Vec<cpal::Device> {
+    if !may_have_devices(host) {
+        return Vec::new();
+    }
     // A sound system that cannot list has nothing to offer; the error on opening says why.
     let Ok(devices) = host.devices() else {
         return Vec::new();
@@ -244,6 +262,7 @@ fn describe(
     .ok();
     let id_text = id.as_ref().map(|id| id.id().to_owned()).unwrap_or_default();
     DeviceInfo {
+        monitor: direction == Direction::Input && id_text.ends_with(".monitor"),
         name: device.description().map_or_else(
             |_| id_text.clone(),
             |description| description.name().to_owned(),
@@ -278,16 +297,7 @@ pub(super) fn find(
 ) -> Result<Found, ChooseError> {
     let host = cpal::default_host();
     if is_default(wanted) && prefer.is_empty() {
-        let device = default_device(&host, direction).ok_or(ChooseError::NoDefault {
-            present: Vec::new(),
-        })?;
-        let name = describe(&device, direction, None).name;
-        return Ok(Found {
-            host,
-            device,
-            name,
-            by_default: true,
-        });
+        return find_default(host, direction);
     }
     let infos = of_direction(&host, direction);
     let Choice {
@@ -309,7 +319,28 @@ pub(super) fn find(
     })
 }
 
+fn find_default(host: cpal::Host, direction: Direction) -> Result<Found, ChooseError> {
+    let no_default = || ChooseError::NoDefault {
+        present: Vec::new(),
+    };
+    if !may_have_devices(&host) {
+        return Err(no_default());
+    }
+    let device = default_device(&host, direction).ok_or_else(no_default)?;
+    let DeviceInfo { name, monitor, .. } = describe(&device, direction, None);
+    if monitor {
+        return Err(no_default());
+    }
+    Ok(Found {
+        host,
+        device,
+        name,
+        by_default: true,
+    })
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -318,6 +349,7 @@ mod tests {
             name: name.to_owned(),
             id: id.to_owned(),
             default,
+            monitor: id.ends_with(".monitor"),
             rate: Some(48_000),
             channels: Some(1),
             sample: Some("f32".to_owned()),
@@ -389,6 +421,16 @@ mod tests {
             chosen("default", &["Jabra"]),
             Ok(("built-in".into(), Why::Default))
         );
+    }
+
+    #[test]
+    fn what_the_loudspeaker_plays_is_taken_for_a_microphone_only_when_it_is_named() {
+        let devices = [device("Monitor of Speaker", "speaker.monitor", true)];
+        assert!(matches!(
+            choose(&devices, "default", &[]),
+            Err(ChooseError::NoDefault { .. })
+        ));
+        assert!(choose(&devices, "monitor", &[]).is_ok());
     }
 
     #[test]

@@ -312,11 +312,12 @@ type Part = (String, u32, PlaybackWriter);
 fn build(wanted: &str, signals: &Arc<Signals>) -> Result<Built<Part>, PlaybackError> {
     let found = devices::find(Direction::Output, wanted, &[]).map_err(not_chosen)?;
     let name = found.name;
-    let fault = |error: cpal::Error| not_opened(&name, &error);
+    let asked = (!found.by_default).then_some(name.as_str());
+    let fault = |error: cpal::Error| not_opened(&name, asked, &error);
     let supported = found.device.default_output_config().map_err(fault)?;
     let rate = supported.sample_rate();
     let config = cpal::StreamConfig {
-        buffer_size: host::buffer_size(&found.host, &supported),
+        buffer_size: host::buffer_size(&found.host, Direction::Output, &supported),
         ..supported.config()
     };
     let (writer, reader) = playback_ring(rate, supported.channels(), RING);
@@ -408,11 +409,12 @@ fn not_chosen(error: ChooseError) -> PlaybackError {
     }
 }
 
-fn not_opened(name: &str, error: &cpal::Error) -> PlaybackError {
+/// `asked` is the name that the user gave, `name` the device's own.
+fn not_opened(name: &str, asked: Option<&str>, error: &cpal::Error) -> PlaybackError {
     match error.kind() {
         cpal::ErrorKind::DeviceNotAvailable | cpal::ErrorKind::HostUnavailable => {
             PlaybackError::NoDevice {
-                name: Some(name.to_owned()),
+                name: asked.map(str::to_owned),
             }
         }
         cpal::ErrorKind::StreamInvalidated => PlaybackError::Lost {

@@ -114,7 +114,7 @@ impl Resampler {
         let channels = usize::from(self.from.channels);
         let frames = interleaved.chunks_exact(channels);
         self.taken += frames.len() as u64;
-        let mono = frames.map(|frame| mix(frame));
+        let mono = frames.map(mix);
         if self.engine.is_none() {
             self.given += mono.len() as u64;
             out.extend(mono);
@@ -238,6 +238,7 @@ const SHORTEST_FILTER: usize = 160;
 pub const LONGEST_BLOCK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

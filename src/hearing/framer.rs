@@ -138,6 +138,7 @@ fn filler_within(gaps: &mut VecDeque<Span>, start: SamplePos, end: SamplePos) ->
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

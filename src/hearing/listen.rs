@@ -9,18 +9,17 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Vad;
+pub use super::control::{ListenControl, PauseReason};
 use super::framer::Framer;
 use super::segment::{SegmentEvent, SegmentSettings, Segmenter};
 use crate::audio::{AudioSource, CaptureError, Captured, Format};
 use crate::flow::{Frame, Utterance};
 use crate::platform::clock::Clock;
-use crate::time::{Anchor, FRAME_SAMPLES, SAMPLE_RATE, SamplePos, Span, duration_to_samples};
+use crate::time::{Anchor, FRAME_SAMPLES, SAMPLE_RATE, SamplePos, Span};
 
 /// What the ear noticed. Positions become instants by the [`Anchor`] that comes with each event.
 #[derive(Debug)]
@@ -97,24 +96,6 @@ pub enum EarEvent {
     Failed(CaptureError),
 }
 
-/// Why the ear does not listen although samples come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PauseReason {
-    /// The loudspeaker speaks and there is no echo cancellation.
-    Speaking,
-    /// The user has muted it.
-    Muted,
-}
-
-impl PauseReason {
-    const fn bit(self) -> u8 {
-        match self {
-            Self::Speaking => 1,
-            Self::Muted => 2,
-        }
-    }
-}
-
 /// How the ear listens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ListenSettings {
@@ -133,83 +114,6 @@ impl Default for ListenSettings {
             watch_zeros: true,
             retry: (Duration::from_millis(200), Duration::from_secs(2)),
         }
-    }
-}
-
-/// The driver's hand on the ear. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct ListenControl(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    stop: AtomicBool,
-    end_utterance: AtomicBool,
-    snapshot: AtomicBool,
-    /// Samples; 0 stands for "as configured".
-    end_silence: AtomicU64,
-    pauses: AtomicU8,
-    unheard_speaking: AtomicU64,
-    unheard_muted: AtomicU64,
-}
-
-impl ListenControl {
-    /// From now on a silence of this length ends an utterance, the running one included.
-    pub fn set_end_silence(&self, silence: Duration) {
-        self.0
-            .end_silence
-            .store(duration_to_samples(silence).max(1), Ordering::Relaxed);
-    }
-
-    /// Stops listening for `reason`; samples are read and discarded, and positions go on.
-    pub fn pause(&self, reason: PauseReason) {
-        self.0.pauses.fetch_or(reason.bit(), Ordering::Relaxed);
-    }
-
-    /// Takes `reason` away; the ear listens again when no reason is left.
-    pub fn resume(&self, reason: PauseReason) {
-        self.0.pauses.fetch_and(!reason.bit(), Ordering::Relaxed);
-    }
-
-    /// Samples at 16 kHz that came while the ear was paused for `reason`.
-    #[must_use]
-    pub fn unheard(&self, reason: PauseReason) -> u64 {
-        match reason {
-            PauseReason::Speaking => self.0.unheard_speaking.load(Ordering::Relaxed),
-            PauseReason::Muted => self.0.unheard_muted.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Ends the open utterance at the next frame without waiting for silence (push-to-talk released).
-    pub fn end_utterance(&self) {
-        self.0.end_utterance.store(true, Ordering::Relaxed);
-    }
-
-    /// Asks for an [`EarEvent::Snapshot`].
-    pub fn request_snapshot(&self) {
-        self.0.snapshot.store(true, Ordering::Relaxed);
-    }
-
-    /// Ends the thread within 8 ms and the callback's own time; the open utterance is handed out before `Ended`.
-    pub fn stop(&self) {
-        self.0.stop.store(true, Ordering::Release);
-    }
-
-    fn stopped(&self) -> bool {
-        self.0.stop.load(Ordering::Acquire)
-    }
-
-    /// Counts a frame that was not listened to; tells whether there is a reason not to listen.
-    fn skips(&self, samples: u64) -> bool {
-        let pauses = self.0.pauses.load(Ordering::Relaxed);
-        if pauses & PauseReason::Speaking.bit() != 0 {
-            self.0
-                .unheard_speaking
-                .fetch_add(samples, Ordering::Relaxed);
-        }
-        if pauses & PauseReason::Muted.bit() != 0 {
-            self.0.unheard_muted.fetch_add(samples, Ordering::Relaxed);
-        }
-        pauses != 0
     }
 }
 
@@ -491,15 +395,13 @@ impl Ears {
 
     /// Does what the driver asked for since the last block.
     fn obey(&mut self) {
-        let shared = Arc::clone(&self.control.0);
-        let end_silence = shared.end_silence.load(Ordering::Relaxed);
-        if end_silence != 0 {
-            self.segmenter.set_end_silence(end_silence);
+        if let Some(silence) = self.control.end_silence() {
+            self.segmenter.set_end_silence(silence);
         }
-        if shared.end_utterance.swap(false, Ordering::Relaxed) {
+        if self.control.take_end_utterance() {
             self.finish();
         }
-        if shared.snapshot.swap(false, Ordering::Relaxed) {
+        if self.control.take_snapshot() {
             let snapshot = self.segmenter.snapshot();
             self.say(EarEvent::Snapshot(snapshot));
         }

@@ -2,6 +2,7 @@
 //!
 //! [`segment`] is core (frames and probabilities in, utterances out, counted in samples); the rest is edge.
 
+pub mod control;
 pub mod framer;
 pub mod listen;
 pub mod segment;

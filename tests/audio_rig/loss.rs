@@ -62,6 +62,27 @@ fn an_unplugged_microphone_is_lost_and_found_again_when_it_is_back() {
     ear.stop().unwrap();
 }
 
+/// When the last microphone is gone, PulseAudio moves the stream to the monitor of the loudspeaker and makes that the
+/// default: the ear must not follow, or it would hear the assistant speak.
+#[test]
+fn what_the_loudspeaker_plays_does_not_replace_an_unplugged_microphone() {
+    let rig = Rig::up();
+    let (ear, events) = listen_to("default");
+    await_ready(&events);
+    rig.unplug_microphone();
+    await_event(&events, 5, lost);
+    let nothing = |event: &EarEvent| match event {
+        EarEvent::StillLost { error } => Some(error.to_string()),
+        EarEvent::Ready { .. } => panic!("it listens to the loudspeaker"),
+        _ => None,
+    };
+    let (error, _) = await_event(&events, 5, nothing);
+    assert_eq!(error, "no input device");
+    rig.plug_microphone();
+    assert_eq!(await_ready(&events).channels, 1);
+    ear.stop().unwrap();
+}
+
 #[test]
 fn another_default_microphone_is_followed() {
     let rig = Rig::up();

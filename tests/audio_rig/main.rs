@@ -3,6 +3,8 @@
 //! Every test has a sound card of its own, made of software in a temporary folder ([`rig::Rig`]), and takes it down again.
 //! cpal finds the server by the environment, which belongs to the whole process, so the tests run one after the other.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod capture;
 mod loss;
 mod playback;

@@ -356,3 +356,17 @@ pub fn cpu_time() -> Duration {
     // USER_HZ is 100 on every Linux that this runs on.
     Duration::from_millis(ticks * 10)
 }
+
+#[test]
+fn the_cpu_time_of_a_spinning_core_is_seen() {
+    let clock = hark::platform::clock::Clock::start();
+    let before = cpu_time();
+    while clock.now().since_start() < Duration::from_secs(2) {
+        std::hint::spin_loop();
+    }
+    let used = cpu_time() - before;
+    assert!(
+        used > Duration::from_millis(200),
+        "{used:?} of CPU in 2 s of spinning"
+    );
+}

@@ -1,6 +1,9 @@
 //! From samples to utterances: the segmenter alone, and the whole listening loop over real speech with the real model.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod clips;
+mod driver;
 mod listening;
 mod segments;
 mod voice;

@@ -3,6 +3,8 @@
 //!
 //! The device is played by the test: it calls the very functions that the cpal callbacks call, block by block.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod capture;
 mod guard;
 mod listening;

@@ -1,0 +1,121 @@
+//! The driver's hand on the listening thread.
+//!
+//! Shared by the driver (any thread) and the listening thread, which looks at it between two blocks. Everything is an atomic:
+//! a command never waits, never fills a queue, and the last one wins.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::time::duration_to_samples;
+
+/// Why the ear does not listen although samples come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// The loudspeaker speaks and there is no echo cancellation.
+    Speaking,
+    /// The user has muted it.
+    Muted,
+}
+
+impl PauseReason {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Speaking => 1,
+            Self::Muted => 2,
+        }
+    }
+}
+
+/// The driver's hand on the ear. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct ListenControl(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    end_utterance: AtomicBool,
+    snapshot: AtomicBool,
+    /// Samples; 0 stands for "as configured".
+    end_silence: AtomicU64,
+    pauses: AtomicU8,
+    unheard_speaking: AtomicU64,
+    unheard_muted: AtomicU64,
+}
+
+impl ListenControl {
+    /// From now on a silence of this length ends an utterance, the running one included.
+    pub fn set_end_silence(&self, silence: Duration) {
+        self.0
+            .end_silence
+            .store(duration_to_samples(silence).max(1), Ordering::Relaxed);
+    }
+
+    /// Stops listening for `reason`; samples are read and discarded, and positions go on.
+    pub fn pause(&self, reason: PauseReason) {
+        self.0.pauses.fetch_or(reason.bit(), Ordering::Relaxed);
+    }
+
+    /// Takes `reason` away; the ear listens again when no reason is left.
+    pub fn resume(&self, reason: PauseReason) {
+        self.0.pauses.fetch_and(!reason.bit(), Ordering::Relaxed);
+    }
+
+    /// Samples at 16 kHz that came while the ear was paused for `reason`.
+    #[must_use]
+    pub fn unheard(&self, reason: PauseReason) -> u64 {
+        match reason {
+            PauseReason::Speaking => self.0.unheard_speaking.load(Ordering::Relaxed),
+            PauseReason::Muted => self.0.unheard_muted.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends the open utterance at the next frame without waiting for silence (push-to-talk released).
+    pub fn end_utterance(&self) {
+        self.0.end_utterance.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks for an [`EarEvent::Snapshot`](super::listen::EarEvent::Snapshot).
+    pub fn request_snapshot(&self) {
+        self.0.snapshot.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the thread within 8 ms and the callback's own time; the open utterance is handed out before `Ended`.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::Release);
+    }
+
+    /// The end silence that the driver has set, in samples.
+    pub(super) fn end_silence(&self) -> Option<u64> {
+        let samples = self.0.end_silence.load(Ordering::Relaxed);
+        (samples != 0).then_some(samples)
+    }
+
+    /// Whether the utterance shall end; asked for once.
+    pub(super) fn take_end_utterance(&self) -> bool {
+        self.0.end_utterance.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a snapshot is wanted; asked for once.
+    pub(super) fn take_snapshot(&self) -> bool {
+        self.0.snapshot.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.0.stop.load(Ordering::Acquire)
+    }
+
+    /// Counts a frame that was not listened to; tells whether there is a reason not to listen.
+    pub(super) fn skips(&self, samples: u64) -> bool {
+        let pauses = self.0.pauses.load(Ordering::Relaxed);
+        if pauses & PauseReason::Speaking.bit() != 0 {
+            self.0
+                .unheard_speaking
+                .fetch_add(samples, Ordering::Relaxed);
+        }
+        if pauses & PauseReason::Muted.bit() != 0 {
+            self.0.unheard_muted.fetch_add(samples, Ordering::Relaxed);
+        }
+        pauses != 0
+    }
+}
