@@ -9,25 +9,27 @@
 //! Encoder delay is trimmed where the container tells it to the demuxer (MP3, OGG); for AAC in M4A up to 0.05 s of silence
 //! stays at the front, because symphonia does not read edit lists.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+mod convert;
+mod source;
+
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
 use super::Format;
 use crate::time::SAMPLE_RATE;
+use convert::Converter;
+use source::{Source, open};
 
 /// Where the audio comes from.
 #[derive(Debug)]
@@ -111,7 +113,10 @@ pub struct Progress {
 ///
 /// # Errors
 /// See [`DecodeError`].
-pub fn decode_native(input: Input<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Decoded, DecodeError> {
+pub fn decode_native(
+    input: Input<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Decoded, DecodeError> {
     let name = name_of(&input);
     let mut samples = Vec::new();
     let mut format: Option<Format> = None;
@@ -122,23 +127,34 @@ pub fn decode_native(input: Input<'_>, progress: &mut dyn FnMut(Progress)) -> Re
         samples.extend_from_slice(block);
         Ok(())
     })?;
-    let format = format.filter(|_| !samples.is_empty()).ok_or(DecodeError::Empty { name })?;
+    let format = format
+        .filter(|_| !samples.is_empty())
+        .ok_or(DecodeError::Empty { name })?;
     if let Some(damage) = &mut damage {
         damage.after = length(samples.len() / usize::from(format.channels), format.rate);
     }
-    Ok(Decoded { format, samples, damage })
+    Ok(Decoded {
+        format,
+        samples,
+        damage,
+    })
 }
 
 /// Decodes everything into mono at 16 kHz.
 ///
 /// # Errors
 /// See [`DecodeError`].
-pub fn decode_mono(input: Input<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mono, DecodeError> {
+pub fn decode_mono(
+    input: Input<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Mono, DecodeError> {
     let name = name_of(&input);
     let mut samples = Vec::new();
     let mut converter: Option<Converter> = None;
     let mut damage = read(input, progress, &mut |format, block| {
-        if converter.as_ref().is_some_and(|converter| converter.format != format)
+        if converter
+            .as_ref()
+            .is_some_and(|converter| converter.format != format)
             && let Some(ended) = converter.take()
         {
             samples.extend(ended.finish());
@@ -174,11 +190,18 @@ pub fn to_mono(format: Format, samples: &[f32]) -> Result<Vec<f32>, String> {
 type Sink<'a> = dyn FnMut(Format, &[f32]) -> Result<(), String> + 'a;
 
 /// Feeds every block of the file's audio track to `sink`.
-fn read(input: Input<'_>, progress: &mut dyn FnMut(Progress), sink: &mut Sink<'_>) -> Result<Option<Damage>, DecodeError> {
+fn read(
+    input: Input<'_>,
+    progress: &mut dyn FnMut(Progress),
+    sink: &mut Sink<'_>,
+) -> Result<Option<Damage>, DecodeError> {
     let name = name_of(&input);
     let (source, hint) = open(input)?;
     let (done, total) = (Arc::clone(&source.done), source.length);
-    let refuse = |reason: String| DecodeError::NotAudio { name: name.clone(), reason };
+    let refuse = |reason: String| DecodeError::NotAudio {
+        name: name.clone(),
+        reason,
+    };
     if total == 0 {
         return Err(DecodeError::Empty { name });
     }
@@ -187,7 +210,10 @@ fn read(input: Input<'_>, progress: &mut dyn FnMut(Progress), sink: &mut Sink<'_
     let mut faults = Faults::default();
     let mut refused_by_sink = None;
     loop {
-        progress(Progress { done: done.load(Ordering::Relaxed).min(total), total });
+        progress(Progress {
+            done: done.load(Ordering::Relaxed).min(total),
+            total,
+        });
         match guarded(|| stream.next()) {
             Ok(Next::Block(format)) => {
                 frames += (stream.block.len() / usize::from(format.channels)) as u64;
@@ -204,10 +230,15 @@ fn read(input: Input<'_>, progress: &mut dyn FnMut(Progress), sink: &mut Sink<'_
             }
         }
     }
-    let reason = refused_by_sink.or_else(|| faults.reason()).or_else(|| stream.missing(frames));
+    let reason = refused_by_sink
+        .or_else(|| faults.reason())
+        .or_else(|| stream.missing(frames));
     match reason {
         Some(reason) if frames == 0 => Err(refuse(reason)),
-        reason => Ok(reason.map(|reason| Damage { after: Duration::ZERO, reason })),
+        reason => Ok(reason.map(|reason| Damage {
+            after: Duration::ZERO,
+            reason,
+        })),
     }
 }
 
@@ -226,13 +257,18 @@ impl Faults {
 
     fn reason(self) -> Option<String> {
         let first = self.first?;
-        Some(if self.count == 1 { first } else { format!("{first} ({} places)", self.count) })
+        Some(if self.count == 1 {
+            first
+        } else {
+            format!("{first} ({} places)", self.count)
+        })
     }
 }
 
 /// Runs a step of the decoder; a panic in it (a malformed file that it did not expect) becomes an error.
 fn guarded<T>(step: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| Err("its structure is malformed".to_owned()))
+    catch_unwind(AssertUnwindSafe(step))
+        .unwrap_or_else(|_| Err("its structure is malformed".to_owned()))
 }
 
 enum Next {
@@ -257,10 +293,21 @@ impl Stream {
     fn open(source: Source, hint: &Hint) -> Result<Self, String> {
         let stream = MediaSourceStream::new(Box::new(source), Default::default());
         let reader = symphonia::default::get_probe()
-            .probe(hint, stream, FormatOptions::default(), MetadataOptions::default())
+            .probe(
+                hint,
+                stream,
+                FormatOptions::default(),
+                MetadataOptions::default(),
+            )
             .map_err(|error| explain(&error))?;
-        let track = reader.default_track(TrackType::Audio).ok_or("it has no audio track")?;
-        let params = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or("its codec is unknown")?;
+        let track = reader
+            .default_track(TrackType::Audio)
+            .ok_or("it has no audio track")?;
+        let params = track
+            .codec_params
+            .as_ref()
+            .and_then(|params| params.audio())
+            .ok_or("its codec is unknown")?;
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(params, &AudioDecoderOptions::default())
             .map_err(|error| format!("its codec is not supported: {}", explain(&error)))?;
@@ -268,7 +315,14 @@ impl Stream {
         let exact = !reader.format_info().short_name.starts_with("mp");
         let promised = track.num_frames.filter(|_| exact);
         let (track, rate) = (track.id, params.sample_rate.unwrap_or(0));
-        Ok(Self { reader, decoder, track, promised, rate, block: Vec::new() })
+        Ok(Self {
+            reader,
+            decoder,
+            track,
+            promised,
+            rate,
+            block: Vec::new(),
+        })
     }
 
     fn next(&mut self) -> Result<Next, String> {
@@ -278,7 +332,9 @@ impl Stream {
                 Ok(Some(_)) => continue,
                 Ok(None) => return Ok(Next::End),
                 // Containers that end in the middle of a packet; `missing` tells whether that is too early.
-                Err(SymphoniaError::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(SymphoniaError::IoError(error))
+                    if error.kind() == io::ErrorKind::UnexpectedEof =>
+                {
                     return Ok(Next::End);
                 }
                 Err(SymphoniaError::ResetRequired) => {
@@ -291,7 +347,9 @@ impl Stream {
                 Ok(audio) if audio.frames() == 0 => continue,
                 Ok(audio) => {
                     let rate = audio.spec().rate();
-                    let channels = u16::try_from(audio.spec().channels().count()).unwrap_or(0).max(1);
+                    let channels = u16::try_from(audio.spec().channels().count())
+                        .unwrap_or(0)
+                        .max(1);
                     audio.copy_to_vec_interleaved(&mut self.block);
                     self.rate = rate;
                     Ok(Next::Block(Format { rate, channels }))
@@ -305,11 +363,11 @@ impl Stream {
         }
     }
 
-    /// Says so when more than a quarter of a second of what the header promises is missing.
+    /// Says so when more than a tenth of a second of what the header promises is missing; less can be encoder padding.
     fn missing(&self, frames: u64) -> Option<String> {
         let promised = self.promised?;
         let missing = promised.saturating_sub(frames);
-        (missing > u64::from(self.rate / 4)).then(|| {
+        (missing > u64::from(self.rate / 10)).then(|| {
             let seconds = promised as f64 / f64::from(self.rate.max(1));
             format!("the file ends early; its header promises {seconds:.1} s")
         })
@@ -319,199 +377,10 @@ impl Stream {
 fn explain(error: &SymphoniaError) -> String {
     match error {
         SymphoniaError::Unsupported(what) => (*what).to_owned(),
-        SymphoniaError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+        SymphoniaError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "it ends too early".to_owned()
+        }
         other => other.to_string(),
-    }
-}
-
-/// Mixes channels and resamples, block by block.
-struct Converter {
-    format: Format,
-    resampler: Option<Fft<f32>>,
-    /// Mono samples at the file's rate that do not fill a chunk yet.
-    pending: Vec<f32>,
-    output: Vec<f32>,
-    scratch: Vec<f32>,
-    frames: u64,
-}
-
-impl Converter {
-    fn new(format: Format) -> Result<Self, String> {
-        const CHUNK: usize = 4096;
-        if !(1_000..=768_000).contains(&format.rate) || format.channels == 0 {
-            return Err(format!("{} Hz with {} channels is no sound", format.rate, format.channels));
-        }
-        let resampler = (format.rate != SAMPLE_RATE)
-            .then(|| {
-                let window = WindowFunction::BlackmanHarris2;
-                let (from, to) = (format.rate as usize, SAMPLE_RATE as usize);
-                Fft::new_custom(from, to, CHUNK, 2, 1, window, FixedSync::Input).map_err(|error| error.to_string())
-            })
-            .transpose()?;
-        Ok(Self { format, resampler, pending: Vec::new(), output: Vec::new(), scratch: Vec::new(), frames: 0 })
-    }
-
-    /// The mean of the channels: in surround recordings the voice is quieter then, which Whisper's spectrum evens out.
-    fn push(&mut self, interleaved: &[f32]) {
-        let channels = usize::from(self.format.channels);
-        let mono = interleaved.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32);
-        self.frames += (interleaved.len() / channels) as u64;
-        if self.resampler.is_none() {
-            self.output.extend(mono);
-            return;
-        }
-        self.pending.extend(mono);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        let Some(resampler) = &mut self.resampler else { return };
-        let mut used = 0;
-        while self.pending.len() - used >= resampler.input_frames_next() {
-            let wanted = resampler.input_frames_next();
-            let room = resampler.output_frames_next();
-            self.scratch.resize(room, 0.0);
-            let input = InterleavedSlice::new(&self.pending[used..used + wanted], 1, wanted);
-            let output = InterleavedSlice::new_mut(&mut self.scratch, 1, room);
-            let (input, mut output) = (input.expect("sized as asked"), output.expect("sized as asked"));
-            let (read, written) =
-                resampler.process_into_buffer(&input, &mut output, None).expect("both buffers have the asked sizes");
-            self.output.extend_from_slice(&self.scratch[..written]);
-            used += read;
-        }
-        self.pending.drain(..used);
-    }
-
-    /// Everything, aligned with the input: the resampler's delay is cut off and its tail pushed out.
-    fn finish(mut self) -> Vec<f32> {
-        let Some(resampler) = &self.resampler else { return self.output };
-        let delay = resampler.output_delay();
-        let chunk = resampler.input_frames_max();
-        let rate = u64::from(self.format.rate);
-        let wanted = usize::try_from((self.frames * u64::from(SAMPLE_RATE)).div_ceil(rate)).expect("fits in memory");
-        while self.output.len() < delay + wanted {
-            self.pending.resize(self.pending.len() + chunk, 0.0);
-            self.drain();
-        }
-        self.output.drain(..delay);
-        self.output.truncate(wanted);
-        self.output
-    }
-}
-
-fn open(input: Input<'_>) -> Result<(Source, Hint), DecodeError> {
-    let mut hint = Hint::new();
-    let (mut inner, length): (Box<dyn ReadSeek>, u64) = match input {
-        Input::File(path) => {
-            let unreadable = |reason| DecodeError::Unreadable { path: path.to_owned(), reason };
-            if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
-                hint.with_extension(extension);
-            }
-            let mut file = File::open(path).map_err(unreadable)?;
-            let meta = file.metadata().map_err(unreadable)?;
-            if meta.is_dir() {
-                return Err(unreadable(io::ErrorKind::IsADirectory.into()));
-            }
-            if meta.is_file() {
-                (Box::new(file), meta.len())
-            } else {
-                // A pipe (process substitution) cannot be rewound.
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).map_err(unreadable)?;
-                let length = bytes.len() as u64;
-                (Box::new(Cursor::new(bytes)), length)
-            }
-        }
-        Input::Bytes(_, bytes) => {
-            let length = bytes.len() as u64;
-            (Box::new(Cursor::new(bytes)), length)
-        }
-    };
-    let mut head = Vec::new();
-    let readable = inner.by_ref().take(HEAD).read_to_end(&mut head).and_then(|_| inner.rewind());
-    if let Err(error) = readable {
-        let reason = error.to_string();
-        return Err(DecodeError::NotAudio { name: "the input".to_owned(), reason });
-    }
-    let patches = wav_length_patches(&head, length);
-    Ok((Source { inner, length, at: 0, done: Arc::default(), patches }, hint))
-}
-
-/// Bytes in which the chunks before a WAV file's samples are looked for.
-const HEAD: u64 = 4096;
-
-/// Lengths in the header of a WAV file that are placeholders: they are read as "unknown" (all ones).
-///
-/// A program that writes to a pipe cannot know the length: espeak-ng writes 0x7ffff000, sox 0x7ffff024 or so, ffmpeg all
-/// ones; a recorder that was killed leaves zeros.
-fn wav_length_patches(head: &[u8], length: u64) -> Vec<(u64, [u8; 4])> {
-    const UNKNOWN: [u8; 4] = [0xff; 4];
-    const PLACEHOLDER: u32 = 0x7fff_0000;
-    let number = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    if !head.starts_with(b"RIFF") || head.get(8..12) != Some(b"WAVE") {
-        return Vec::new();
-    }
-    let mut patches = Vec::new();
-    if number(4).is_some_and(|declared| declared < 4 || declared >= PLACEHOLDER) {
-        patches.push((4, UNKNOWN));
-    }
-    let mut at = 12;
-    while let (Some(tag), Some(size)) = (head.get(at..at + 4), number(at + 4)) {
-        if tag == b"data" {
-            let rest = length.saturating_sub(at as u64 + 8);
-            if size >= PLACEHOLDER || (size == 0 && rest > 0) {
-                patches.push((at as u64 + 4, UNKNOWN));
-                patches.push((4, UNKNOWN));
-            }
-            break;
-        }
-        at += 8 + size as usize + size as usize % 2;
-    }
-    patches
-}
-
-trait ReadSeek: Read + Seek + Send + Sync {}
-impl<T: Read + Seek + Send + Sync> ReadSeek for T {}
-
-/// The bytes of the input with the patches laid over them; counts what has been read.
-struct Source {
-    inner: Box<dyn ReadSeek>,
-    length: u64,
-    at: u64,
-    done: Arc<AtomicU64>,
-    patches: Vec<(u64, [u8; 4])>,
-}
-
-impl Read for Source {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        for (start, bytes) in &self.patches {
-            for (offset, byte) in (*start..).zip(bytes) {
-                if (self.at..self.at + read as u64).contains(&offset) {
-                    buffer[(offset - self.at) as usize] = *byte;
-                }
-            }
-        }
-        self.at += read as u64;
-        self.done.fetch_max(self.at, Ordering::Relaxed);
-        Ok(read)
-    }
-}
-
-impl Seek for Source {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.at = self.inner.seek(to)?;
-        Ok(self.at)
-    }
-}
-
-impl MediaSource for Source {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.length)
     }
 }
 
@@ -523,7 +392,10 @@ fn name_of(input: &Input<'_>) -> String {
 }
 
 fn quoted(name: &str) -> String {
-    if name.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) {
+    if name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+    {
         name.to_owned()
     } else {
         format!("'{}'", name.replace('\'', "'\\''"))
@@ -539,57 +411,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tone_keeps_its_length_place_and_height_through_every_rate() {
-        for rate in [8_000_u32, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000] {
-            let seconds = 1.5;
-            let frames = (f64::from(rate) * seconds) as usize;
-            let burst = |t: f64| if t > 0.5 { (t * 440.0 * std::f64::consts::TAU).sin() * 0.5 } else { 0.0 };
-            let tone: Vec<f32> = (0..frames).map(|n| burst(n as f64 / f64::from(rate)) as f32).collect();
-            let mono = to_mono(Format { rate, channels: 1 }, &tone).expect("a usual rate");
-            assert!(mono.len().abs_diff(24_000) <= 1, "{rate}: {}", mono.len());
-            let error = mono
-                .iter()
-                .enumerate()
-                .filter(|(n, _)| (9_000..23_000).contains(n))
-                .map(|(n, got)| (f64::from(*got) - burst(n as f64 / 16_000.0)).abs())
-                .fold(0.0, f64::max);
-            assert!(error < 0.02, "{rate}: {error}");
-            assert!(mono[..7_500].iter().all(|sample| sample.abs() < 0.01), "{rate} begins too early");
-        }
-    }
-
-    #[test]
-    fn channels_are_averaged() {
-        let mono = to_mono(Format { rate: 16_000, channels: 2 }, &[0.2, 0.4, -1.0, 1.0]);
-        assert_eq!(mono.map(|mono| mono.iter().map(|s| (s * 10.0).round()).collect()), Ok(vec![3.0, 0.0]));
-    }
-
-    #[test]
-    fn a_rate_that_is_no_sound_is_refused() {
-        assert!(to_mono(Format { rate: 0, channels: 1 }, &[0.0]).is_err());
-        assert!(to_mono(Format { rate: 16_000, channels: 0 }, &[0.0]).is_err());
-    }
-
-    #[test]
     fn a_name_with_blanks_is_quoted_in_the_command() {
         assert_eq!(quoted("a b's.opus"), "'a b'\\''s.opus'");
         assert_eq!(quoted("/tmp/x.opus"), "/tmp/x.opus");
-    }
-
-    #[test]
-    fn placeholders_of_lengths_are_found() {
-        let wav = |riff: u32, data: u32| {
-            let mut head = b"RIFF".to_vec();
-            head.extend(riff.to_le_bytes());
-            head.extend(b"WAVEfmt \x10\0\0\0");
-            head.extend([0; 16]);
-            head.extend(b"data");
-            head.extend(data.to_le_bytes());
-            head
-        };
-        assert_eq!(wav_length_patches(&wav(136, 100), 144), []);
-        assert_eq!(wav_length_patches(&wav(0x7fff_f024, 0x7fff_f000), 144).len(), 3);
-        assert_eq!(wav_length_patches(&wav(0, 0), 144).len(), 3);
-        assert_eq!(wav_length_patches(b"RIFF", 4), []);
     }
 }

@@ -14,8 +14,10 @@ use crate::models::{Entry, Library, ModelError, Verified, manifest};
 
 /// Speech models: which there are, which are here.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hark models list\n  hark models pull base.en\n  \
-                        hark models pull small --from /media/stick\n  hark models verify")]
+#[command(
+    after_help = "Examples:\n  hark models list\n  hark models pull base.en\n  \
+                        hark models pull small --from /media/stick\n  hark models verify"
+)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -85,7 +87,12 @@ impl ModelsCommandError {
     /// The exit code of the process: 2 for a wrong name, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let name = |error: &ModelError| matches!(error, ModelError::Unknown { .. } | ModelError::Bundled { .. });
+        let name = |error: &ModelError| {
+            matches!(
+                error,
+                ModelError::Unknown { .. } | ModelError::Bundled { .. }
+            )
+        };
         match self {
             Self::Model(error) | Self::Pull(PullError::Model(error)) if name(error) => 2,
             _ => 1,
@@ -106,7 +113,11 @@ pub fn run(args: &Args, library: &Library) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// See [`ModelsCommandError`].
-pub fn execute(args: &Args, library: &Library, output: &mut dyn Write) -> Result<(), ModelsCommandError> {
+pub fn execute(
+    args: &Args,
+    library: &Library,
+    output: &mut dyn Write,
+) -> Result<(), ModelsCommandError> {
     match &args.verb {
         Verb::List => list(library, args.json, output),
         Verb::Pull { names, from } => pull(names, from.as_deref(), library, args.json, output),
@@ -114,11 +125,21 @@ pub fn execute(args: &Args, library: &Library, output: &mut dyn Write) -> Result
         Verb::Remove { name } => {
             let freed = library.remove(name)?;
             let text = format!("removed {name}, {} freed", size(freed));
-            print(args.json, output, &text, || json!({"name": name, "freed_bytes": freed}))
+            print(
+                args.json,
+                output,
+                &text,
+                || json!({"name": name, "freed_bytes": freed}),
+            )
         }
         Verb::Path { name } => {
             let path = library.path(name)?;
-            print(args.json, output, &path.display().to_string(), || json!({"name": name, "path": path}))
+            print(
+                args.json,
+                output,
+                &path.display().to_string(),
+                || json!({"name": name, "path": path}),
+            )
         }
     }
 }
@@ -137,14 +158,22 @@ fn print(
     Ok(())
 }
 
-fn list(library: &Library, as_json: bool, output: &mut dyn Write) -> Result<(), ModelsCommandError> {
+fn list(
+    library: &Library,
+    as_json: bool,
+    output: &mut dyn Write,
+) -> Result<(), ModelsCommandError> {
     let entries = library.list();
     if as_json {
         let models: Vec<Value> = entries.iter().map(entry_json).collect();
         writeln!(output, "{:#}", Value::from(models))?;
         return Ok(());
     }
-    writeln!(output, "{:<22} {:>9} {:>9}  {:<8} {:<8} HERE", "NAME", "FILE", "MEMORY", "SPEAKS", "LICENCE")?;
+    writeln!(
+        output,
+        "{:<22} {:>9} {:>9}  {:<8} {:<8} HERE",
+        "NAME", "FILE", "MEMORY", "SPEAKS", "LICENCE"
+    )?;
     for Entry { info, path } in &entries {
         let speaks = match info.languages {
             Languages::English => "English",
@@ -194,13 +223,16 @@ fn pull(
         // Before a long download rather than after it.
         library.path(unknown)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let source = Source::parse(from);
     let puller = Puller::new(library);
     let mut documents = Vec::new();
     for name in names {
         let bar = bar();
-        let pulled = runtime.block_on(puller.pull(name, &source, &mut |event| show(&bar, name, event)));
+        let pulled =
+            runtime.block_on(puller.pull(name, &source, &mut |event| show(&bar, name, event)));
         bar.finish_and_clear();
         let pulled = pulled?;
         if !as_json {
@@ -217,7 +249,9 @@ fn pull(
 fn told(name: &str, pulled: &Pulled) -> String {
     match pulled {
         Pulled::AlreadyHere(path) => format!("{name} is here and whole: {}", path.display()),
-        Pulled::Verified(path) => format!("{name} is here, its SHA-256 is right: {}", path.display()),
+        Pulled::Verified(path) => {
+            format!("{name} is here, its SHA-256 is right: {}", path.display())
+        }
         Pulled::Pinned { path, sha256 } => format!(
             "{name} is here: {}\nNo SHA-256 was known for it. This one is pinned now, and later downloads must have it: {sha256}",
             path.display()
@@ -242,7 +276,12 @@ fn verify(
     output: &mut dyn Write,
 ) -> Result<(), ModelsCommandError> {
     let names: Vec<String> = if names.is_empty() {
-        library.list().into_iter().filter(|entry| entry.path.is_some()).map(|entry| entry.info.name.clone()).collect()
+        library
+            .list()
+            .into_iter()
+            .filter(|entry| entry.path.is_some())
+            .map(|entry| entry.info.name.clone())
+            .collect()
     } else {
         names.to_vec()
     };
@@ -258,7 +297,10 @@ fn verify(
         let (state, text) = match verified {
             Ok(Verified::Known) => ("ok", "its SHA-256 is right".to_owned()),
             Ok(Verified::Pinned) => ("ok", "unchanged since its first download".to_owned()),
-            Ok(Verified::Unknown { sha256 }) => ("unknown", format!("no SHA-256 is known for it; it is {sha256}")),
+            Ok(Verified::Unknown { sha256 }) => (
+                "unknown",
+                format!("no SHA-256 is known for it; it is {sha256}"),
+            ),
             Err(error @ ModelError::Damaged { .. }) => {
                 failed += 1;
                 ("damaged", error.to_string())
@@ -274,7 +316,10 @@ fn verify(
         writeln!(output, "{:#}", Value::from(documents))?;
     }
     if failed > 0 {
-        return Err(ModelsCommandError::Verify { failed, all: names.len() });
+        return Err(ModelsCommandError::Verify {
+            failed,
+            all: names.len(),
+        });
     }
     Ok(())
 }
@@ -284,8 +329,10 @@ fn bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta}")
-        .expect("the template is constant");
+    let style = ProgressStyle::with_template(
+        "{msg} {wide_bar} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta}",
+    )
+    .expect("the template is constant");
     ProgressBar::new(0).with_style(style)
 }
 
@@ -299,7 +346,10 @@ fn show(bar: &ProgressBar, name: &str, event: PullEvent) {
         PullEvent::Resumed { at } => bar.println(format!("{name}: goes on after {}", size(at))),
         PullEvent::Restarted { reason } => bar.println(format!("{name}: starts again, {reason}")),
         PullEvent::Retry { wait, reason } => {
-            bar.println(format!("{name}: {reason}; next try in {:.1} s", wait.as_secs_f32()));
+            bar.println(format!(
+                "{name}: {reason}; next try in {:.1} s",
+                wait.as_secs_f32()
+            ));
         }
         PullEvent::Checking => bar.set_message(format!("{name}: checking")),
     }

@@ -22,8 +22,10 @@ use crate::transcribe::{Abort, TranscribeError, TranscribeOptions, Transcription
 ///
 /// Any usual audio file works: WAV, FLAC, MP3, M4A, OGG Vorbis, AIFF, of any rate and channel count; - is standard input.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hark transcribe memo.m4a\n  hark transcribe --format srt talk.mp3 > talk.srt\n  \
-                        ffmpeg -i film.mkv -f wav - | hark transcribe -")]
+#[command(
+    after_help = "Examples:\n  hark transcribe memo.m4a\n  hark transcribe --format srt talk.mp3 > talk.srt\n  \
+                        ffmpeg -i film.mkv -f wav - | hark transcribe -"
+)]
 pub struct Args {
     /// The files; - is standard input.
     #[arg(required = true, value_name = "FILE")]
@@ -81,7 +83,9 @@ pub enum TranscribeCommandError {
     #[error("{}{}", .0, remedy(.0))]
     Model(#[from] TranscribeError),
     /// Subtitles of several files would be no subtitles. Exit code 2.
-    #[error("--format {0} takes one file; for several: for f in FILES; do hark transcribe --format {0} \"$f\" > \"$f.{0}\"; done")]
+    #[error(
+        "--format {0} takes one file; for several: for f in FILES; do hark transcribe --format {0} \"$f\" > \"$f.{0}\"; done"
+    )]
     OneFile(&'static str),
     /// Standard output is closed or full. Exit code 1.
     #[error("cannot write the text: {0}")]
@@ -103,7 +107,9 @@ impl TranscribeCommandError {
 
 fn remedy(error: &TranscribeError) -> &'static str {
     match error {
-        TranscribeError::Model { .. } => "; check it with: hark models verify, or choose another with --model",
+        TranscribeError::Model { .. } => {
+            "; check it with: hark models verify, or choose another with --model"
+        }
         _ => "",
     }
 }
@@ -114,7 +120,12 @@ fn remedy(error: &TranscribeError) -> &'static str {
 /// [`TranscribeCommandError`], always downcastable.
 pub fn run(args: &Args, library: &Library, defaults: &Defaults) -> anyhow::Result<()> {
     let screen = io::stderr().is_terminal();
-    let mut streams = Streams { input: &mut io::stdin().lock(), output: &mut io::stdout().lock(), messages: &mut io::stderr(), screen };
+    let mut streams = Streams {
+        input: &mut io::stdin().lock(),
+        output: &mut io::stdout().lock(),
+        messages: &mut io::stderr(),
+        screen,
+    };
     transcribe_files(args, library, defaults, &mut streams)?;
     Ok(())
 }
@@ -133,7 +144,9 @@ pub struct Streams<'a> {
 
 impl std::fmt::Debug for Streams<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Streams").field("screen", &self.screen).finish_non_exhaustive()
+        f.debug_struct("Streams")
+            .field("screen", &self.screen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,15 +161,28 @@ pub fn transcribe_files(
     streams: &mut Streams<'_>,
 ) -> Result<(), TranscribeCommandError> {
     match args.format {
-        OutputFormat::Srt if args.files.len() > 1 => return Err(TranscribeCommandError::OneFile("srt")),
-        OutputFormat::Vtt if args.files.len() > 1 => return Err(TranscribeCommandError::OneFile("vtt")),
+        OutputFormat::Srt if args.files.len() > 1 => {
+            return Err(TranscribeCommandError::OneFile("srt"));
+        }
+        OutputFormat::Vtt if args.files.len() > 1 => {
+            return Err(TranscribeCommandError::OneFile("vtt"));
+        }
         _ => {}
     }
     let options = TranscribeOptions {
-        language: args.language.as_ref().unwrap_or(&defaults.language).to_lowercase(),
+        language: args
+            .language
+            .as_ref()
+            .unwrap_or(&defaults.language)
+            .to_lowercase(),
         timestamps: args.format != OutputFormat::Text,
     };
-    let (name, path) = choose(args.model.as_ref().unwrap_or(&defaults.model), library, &options.language, defaults)?;
+    let (name, path) = choose(
+        args.model.as_ref().unwrap_or(&defaults.model),
+        library,
+        &options.language,
+        defaults,
+    )?;
     let mut whisper = Whisper::load(&name, &path, WhisperSettings::default())?;
     whisper.check_language(&options.language)?;
     let mut records = Vec::new();
@@ -169,7 +195,10 @@ pub fn transcribe_files(
                     records.push(record(file, &done, &name));
                 } else {
                     let text = rendered(args, file, &done.result);
-                    streams.output.write_all(text.as_bytes()).map_err(TranscribeCommandError::Output)?;
+                    streams
+                        .output
+                        .write_all(text.as_bytes())
+                        .map_err(TranscribeCommandError::Output)?;
                 }
             }
             Err(error) => {
@@ -179,18 +208,30 @@ pub fn transcribe_files(
         }
     }
     if args.format == OutputFormat::Json {
-        let text = serde_json::to_string_pretty(&records).expect("strings and numbers can always be written");
+        let text = serde_json::to_string_pretty(&records)
+            .expect("strings and numbers can always be written");
         writeln!(streams.output, "{text}").map_err(TranscribeCommandError::Output)?;
     }
-    streams.output.flush().map_err(TranscribeCommandError::Output)?;
+    streams
+        .output
+        .flush()
+        .map_err(TranscribeCommandError::Output)?;
     if failed > 0 {
-        return Err(TranscribeCommandError::Files { failed, all: args.files.len() });
+        return Err(TranscribeCommandError::Files {
+            failed,
+            all: args.files.len(),
+        });
     }
     Ok(())
 }
 
 /// The model's name for the record, and its file.
-fn choose(asked: &str, library: &Library, language: &str, defaults: &Defaults) -> Result<(String, PathBuf), ModelError> {
+fn choose(
+    asked: &str,
+    library: &Library,
+    language: &str,
+    defaults: &Defaults,
+) -> Result<(String, PathBuf), ModelError> {
     if asked == "auto" {
         let (info, path) = library.best(language, defaults.memory_bytes)?;
         return Ok((info.name.clone(), path));
@@ -198,7 +239,11 @@ fn choose(asked: &str, library: &Library, language: &str, defaults: &Defaults) -
     let path = library.path(asked)?;
     let name = match crate::models::manifest::find(asked) {
         Some(info) => info.name.clone(),
-        None => path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        None => path
+            .file_stem()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned(),
     };
     Ok((name, path))
 }
@@ -214,7 +259,10 @@ enum FileError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error("{file}: {reason}")]
-    Transcribe { file: String, reason: TranscribeError },
+    Transcribe {
+        file: String,
+        reason: TranscribeError,
+    },
 }
 
 /// Transcribes one file; the flag tells whether it was damaged.
@@ -227,25 +275,46 @@ fn one_file(
     let shown = shown(file);
     let Mono { samples, damage } = decoded(file, &shown, streams)?;
     if let Some(damage) = &damage {
-        say(streams, &format!("{shown} is {damage}; what comes before is transcribed"));
+        say(
+            streams,
+            &format!("{shown} is {damage}; what comes before is transcribed"),
+        );
     }
-    let bar = bar(streams, samples_to_duration(samples.len() as u64), "transcribing");
+    let bar = bar(
+        streams,
+        samples_to_duration(samples.len() as u64),
+        "transcribing",
+    );
     bar.set_length(samples.len() as u64);
     let result = whisper
-        .transcribe_long(&samples, options, &Abort::default(), &mut |done| bar.set_position(done as u64))
-        .map_err(|reason| FileError::Transcribe { file: shown.clone(), reason })?;
+        .transcribe_long(&samples, options, &Abort::default(), &mut |done| {
+            bar.set_position(done as u64)
+        })
+        .map_err(|reason| FileError::Transcribe {
+            file: shown.clone(),
+            reason,
+        })?;
     bar.finish_and_clear();
     if result.text.as_str().is_empty() {
         say(streams, &format!("{shown}: no speech was understood"));
     }
-    Ok((Done { samples: samples.len(), result }, damage.is_some()))
+    Ok((
+        Done {
+            samples: samples.len(),
+            result,
+        },
+        damage.is_some(),
+    ))
 }
 
 fn decoded(file: &Path, shown: &str, streams: &mut Streams<'_>) -> Result<Mono, DecodeError> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
         let read = streams.input.read_to_end(&mut bytes);
-        read.map_err(|reason| DecodeError::Unreadable { path: PathBuf::from(shown), reason })?;
+        read.map_err(|reason| DecodeError::Unreadable {
+            path: PathBuf::from(shown),
+            reason,
+        })?;
         return decode_mono(Input::Bytes(shown, bytes), &mut |_| {});
     }
     // What a file lasts is known only afterwards; 1 MB a minute is a usual rate, so small files get no bar.
@@ -264,13 +333,16 @@ fn bar(streams: &Streams<'_>, audio: Duration, what: &'static str) -> ProgressBa
     if !streams.screen || audio < Duration::from_secs(30) {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta}").expect("the template is constant");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta}")
+        .expect("the template is constant");
     ProgressBar::new(0).with_style(style).with_message(what)
 }
 
 fn rendered(args: &Args, file: &Path, result: &Transcription) -> String {
     match args.format {
-        OutputFormat::Text if args.files.len() > 1 => format!("{}: {}\n", shown(file), result.text.as_str()),
+        OutputFormat::Text if args.files.len() > 1 => {
+            format!("{}: {}\n", shown(file), result.text.as_str())
+        }
         OutputFormat::Text => format!("{}\n", result.text.as_str()),
         OutputFormat::Srt => subtitles::srt(&result.segments),
         OutputFormat::Vtt => subtitles::vtt(&result.segments),
@@ -323,7 +395,11 @@ fn seconds(at: Duration) -> f64 {
 }
 
 fn shown(file: &Path) -> String {
-    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+    if file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    }
 }
 
 /// A line on standard error; if that is closed, there is nobody to tell.

@@ -81,7 +81,8 @@ struct Manifest {
 }
 
 static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
-    toml::from_str(include_str!("../../models/manifest.toml")).expect("the manifest is valid; a test reads it")
+    toml::from_str(include_str!("../../models/manifest.toml"))
+        .expect("the manifest is valid; a test reads it")
 });
 
 #[cfg(test)]
@@ -93,21 +94,52 @@ mod tests {
         assert!(source().starts_with("https://") && !source().ends_with('/'));
         for model in all() {
             let name = &model.name;
-            assert_eq!(all().iter().filter(|other| other.name == *name).count(), 1, "{name} twice");
-            assert_eq!(all().iter().filter(|other| other.rank == model.rank).count(), 1, "rank of {name} twice");
+            assert_eq!(
+                all().iter().filter(|other| other.name == *name).count(),
+                1,
+                "{name} twice"
+            );
+            assert_eq!(
+                all()
+                    .iter()
+                    .filter(|other| other.rank == model.rank)
+                    .count(),
+                1,
+                "rank of {name} twice"
+            );
             assert!(model.memory_bytes > model.size(), "{name}");
-            assert!(model.bytes.is_none_or(|bytes| bytes.abs_diff(model.about_bytes) < bytes / 50), "{name}");
+            assert!(
+                model
+                    .bytes
+                    .is_none_or(|bytes| bytes.abs_diff(model.about_bytes) < bytes / 50),
+                "{name}"
+            );
             assert!(!model.file.contains(['/', '\\']), "{name}");
             assert_eq!(model.licence, "MIT", "{name}");
-            let hash = model.sha256.as_deref().unwrap_or("0".repeat(64).as_str()).to_owned();
-            assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
-            assert_eq!(model.name.contains(".en"), model.languages == Languages::English, "{name}");
+            let hash = model
+                .sha256
+                .as_deref()
+                .unwrap_or("0".repeat(64).as_str())
+                .to_owned();
+            assert!(
+                hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{name}"
+            );
+            assert_eq!(
+                model.name.contains(".en"),
+                model.languages == Languages::English,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn the_starter_is_the_only_bundled_model() {
-        let bundled: Vec<_> = all().iter().filter(|model| model.bundled).map(|model| &model.name).collect();
+        let bundled: Vec<_> = all()
+            .iter()
+            .filter(|model| model.bundled)
+            .map(|model| &model.name)
+            .collect();
         assert_eq!(bundled, [super::super::STARTER]);
     }
 }

@@ -8,6 +8,7 @@
 //! of the source tree that the binary was built from (development). Downloads go to the state's folder only.
 
 pub mod manifest;
+mod part;
 pub mod pull;
 
 use std::collections::BTreeMap;
@@ -41,7 +42,9 @@ pub enum ModelError {
         name: String,
     },
     /// The bundled model's file is missing: the installation is incomplete.
-    #[error("the bundled speech model {file} is missing from the installation; install Hark again, or set HARK_MODELS_DIR to the folder that holds it")]
+    #[error(
+        "the bundled speech model {file} is missing from the installation; install Hark again, or set HARK_MODELS_DIR to the folder that holds it"
+    )]
     StarterMissing {
         /// The file.
         file: String,
@@ -119,12 +122,20 @@ impl Library {
     /// The library whose downloads lie in `folder` (`<state>/models`), with the usual places around it.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        let named = std::env::var_os("HARK_MODELS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let named = std::env::var_os("HARK_MODELS_DIR")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from);
         let exe = std::env::current_exe().and_then(fs::canonicalize).ok();
-        let installed = exe.as_deref().and_then(Path::parent).map(|bin| bin.join("../share/hark/models"));
+        let installed = exe
+            .as_deref()
+            .and_then(Path::parent)
+            .map(|bin| bin.join("../share/hark/models"));
         let source = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
         let places = [named, Some(folder.clone()), installed, source];
-        Self { folder, places: places.into_iter().flatten().collect() }
+        Self {
+            folder,
+            places: places.into_iter().flatten().collect(),
+        }
     }
 
     /// A library that looks into `folder` and then into `others` only.
@@ -144,7 +155,13 @@ impl Library {
     /// All models, in the order of the manifest.
     #[must_use]
     pub fn list(&self) -> Vec<Entry> {
-        manifest::all().iter().map(|info| Entry { info, path: self.find(info) }).collect()
+        manifest::all()
+            .iter()
+            .map(|info| Entry {
+                info,
+                path: self.find(info),
+            })
+            .collect()
     }
 
     /// The file of the model `name`; a path to an existing file is taken as it is.
@@ -154,13 +171,21 @@ impl Library {
     pub fn path(&self, name: &str) -> Result<PathBuf, ModelError> {
         let Some(info) = manifest::find(name) else {
             let file = Path::new(name);
-            return if file.is_file() { Ok(file.to_owned()) } else { Err(unknown(name)) };
+            return if file.is_file() {
+                Ok(file.to_owned())
+            } else {
+                Err(unknown(name))
+            };
         };
         self.find(info).ok_or_else(|| {
             if info.bundled {
-                ModelError::StarterMissing { file: info.file.clone() }
+                ModelError::StarterMissing {
+                    file: info.file.clone(),
+                }
             } else {
-                ModelError::NotHere { name: name.to_owned() }
+                ModelError::NotHere {
+                    name: name.to_owned(),
+                }
             }
         })
     }
@@ -177,13 +202,24 @@ impl Library {
     ///
     /// # Errors
     /// [`ModelError::StarterMissing`] when there is none at all.
-    pub fn best(&self, language: &str, memory_bytes: u64) -> Result<(&'static ModelInfo, PathBuf), ModelError> {
+    pub fn best(
+        &self,
+        language: &str,
+        memory_bytes: u64,
+    ) -> Result<(&'static ModelInfo, PathBuf), ModelError> {
         let here = self.list();
-        let chosen = best(here.iter().filter(|entry| entry.path.is_some()).map(|entry| entry.info), language, memory_bytes);
+        let chosen = best(
+            here.iter()
+                .filter(|entry| entry.path.is_some())
+                .map(|entry| entry.info),
+            language,
+            memory_bytes,
+        );
         match chosen {
             Some(info) => Ok((info, self.path(&info.name)?)),
             None => {
-                let info = manifest::find(STARTER).expect("the manifest holds the starter; a test says so");
+                let info = manifest::find(STARTER)
+                    .expect("the manifest holds the starter; a test says so");
                 Ok((info, self.starter()?))
             }
         }
@@ -193,23 +229,38 @@ impl Library {
     ///
     /// # Errors
     /// [`ModelError::Damaged`] when it differs, and as [`Self::path`].
-    pub fn verify(&self, name: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, ModelError> {
+    pub fn verify(
+        &self,
+        name: &str,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Verified, ModelError> {
         let path = self.path(name)?;
         let info = manifest::find(name);
-        let bytes = fs::metadata(&path).map_err(|reason| io_error(&path, reason))?.len();
+        let bytes = fs::metadata(&path)
+            .map_err(|reason| io_error(&path, reason))?
+            .len();
         let pins = self.pins()?;
-        let pin = info.and_then(|info| pins.get(&info.name)).filter(|_| path.starts_with(&self.folder));
+        let pin = info
+            .and_then(|info| pins.get(&info.name))
+            .filter(|_| path.starts_with(&self.folder));
         let known = info.and_then(|info| info.sha256.as_deref());
-        let size = info.and_then(|info| info.bytes).or(pin.map(|pin| pin.bytes));
-        let damaged = |reason| ModelError::Damaged { name: name.to_owned(), path: path.clone(), reason };
+        let size = info
+            .and_then(|info| info.bytes)
+            .or(pin.map(|pin| pin.bytes));
+        let damaged = |reason| ModelError::Damaged {
+            name: name.to_owned(),
+            path: path.clone(),
+            reason,
+        };
         if let Some(size) = size.filter(|size| *size != bytes) {
             return Err(damaged(format!("it has {bytes} bytes instead of {size}")));
         }
-        let found = hash_file(&path, &mut |done| progress(done, bytes)).map_err(|reason| io_error(&path, reason))?;
+        let found = hash_file(&path, &mut |done| progress(done, bytes))
+            .map_err(|reason| io_error(&path, reason))?;
         match known.or(pin.map(|pin| pin.sha256.as_str())) {
-            Some(expected) if !expected.eq_ignore_ascii_case(&found) => {
-                Err(damaged(format!("its SHA-256 is {found} instead of {expected}")))
-            }
+            Some(expected) if !expected.eq_ignore_ascii_case(&found) => Err(damaged(format!(
+                "its SHA-256 is {found} instead of {expected}"
+            ))),
             Some(_) if known.is_some() => Ok(Verified::Known),
             Some(_) => Ok(Verified::Pinned),
             None => Ok(Verified::Unknown { sha256: found }),
@@ -224,12 +275,19 @@ impl Library {
     pub fn remove(&self, name: &str) -> Result<u64, ModelError> {
         let info = manifest::find(name).ok_or_else(|| unknown(name))?;
         if info.bundled {
-            return Err(ModelError::Bundled { name: name.to_owned() });
+            return Err(ModelError::Bundled {
+                name: name.to_owned(),
+            });
         }
         let file = self.folder.join(&info.file);
         let mut freed = 0;
         let mut found = false;
-        for path in [file.clone(), with_suffix(&file, ".part"), with_suffix(&file, ".part.toml"), with_suffix(&file, ".rejected")] {
+        for path in [
+            file.clone(),
+            with_suffix(&file, ".part"),
+            with_suffix(&file, ".part.toml"),
+            with_suffix(&file, ".rejected"),
+        ] {
             let bytes = fs::metadata(&path).map(|meta| meta.len()).unwrap_or(0);
             match fs::remove_file(&path) {
                 Ok(()) => {
@@ -241,7 +299,9 @@ impl Library {
             }
         }
         if !found {
-            return Err(ModelError::NotHere { name: name.to_owned() });
+            return Err(ModelError::NotHere {
+                name: name.to_owned(),
+            });
         }
         let mut pins = self.pins()?;
         if pins.remove(name).is_some() {
@@ -251,7 +311,10 @@ impl Library {
     }
 
     fn find(&self, info: &ModelInfo) -> Option<PathBuf> {
-        self.places.iter().map(|place| place.join(&info.file)).find(|path| path.is_file())
+        self.places
+            .iter()
+            .map(|place| place.join(&info.file))
+            .find(|path| path.is_file())
     }
 
     /// The pins by model name.
@@ -262,7 +325,8 @@ impl Library {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
             Err(reason) => return Err(io_error(&path, reason)),
         };
-        toml::from_str(&text).map_err(|error| io_error(&path, io::Error::new(io::ErrorKind::InvalidData, error)))
+        toml::from_str(&text)
+            .map_err(|error| io_error(&path, io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 
     fn write_pins(&self, pins: &BTreeMap<String, Pin>) -> Result<(), ModelError> {
@@ -323,11 +387,17 @@ fn unknown(name: &str) -> ModelError {
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, like)| like.clone());
-    ModelError::Unknown { name: name.to_owned(), like }
+    ModelError::Unknown {
+        name: name.to_owned(),
+        like,
+    }
 }
 
 fn io_error(path: &Path, reason: io::Error) -> ModelError {
-    ModelError::Io { path: path.to_owned(), reason }
+    ModelError::Io {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 /// The path with `suffix` behind its file name.
@@ -342,13 +412,25 @@ mod tests {
     use super::*;
 
     fn names(models: &[&str]) -> Vec<&'static ModelInfo> {
-        models.iter().map(|name| manifest::find(name).expect("in the manifest")).collect()
+        models
+            .iter()
+            .map(|name| manifest::find(name).expect("in the manifest"))
+            .collect()
     }
 
     #[test]
     fn the_best_model_is_the_largest_that_fits_and_knows_the_language() {
-        let here = names(&["starter.en", "tiny", "tiny.en", "base.en-q5_1", "small", "large-v3-turbo-q5_0"]);
-        let chosen = |language: &str, memory: u64| best(here.iter().copied(), language, memory).map(|m| m.name.as_str());
+        let here = names(&[
+            "starter.en",
+            "tiny",
+            "tiny.en",
+            "base.en-q5_1",
+            "small",
+            "large-v3-turbo-q5_0",
+        ]);
+        let chosen = |language: &str, memory: u64| {
+            best(here.iter().copied(), language, memory).map(|m| m.name.as_str())
+        };
         assert_eq!(chosen("en", 2_000_000_000), Some("large-v3-turbo-q5_0"));
         assert_eq!(chosen("en", 1_000_000_000), Some("small"));
         assert_eq!(chosen("en", 500_000_000), Some("base.en-q5_1"));
@@ -362,8 +444,15 @@ mod tests {
 
     #[test]
     fn a_misspelt_name_gets_a_proposal() {
-        assert_eq!(unknown("tinny.en").to_string(), "there is no speech model \"tinny.en\"; did you mean \"tiny.en\"?; see: hark models list");
-        assert!(unknown("qwertz").to_string().starts_with("there is no speech model \"qwertz\"; see"));
+        assert_eq!(
+            unknown("tinny.en").to_string(),
+            "there is no speech model \"tinny.en\"; did you mean \"tiny.en\"?; see: hark models list"
+        );
+        assert!(
+            unknown("qwertz")
+                .to_string()
+                .starts_with("there is no speech model \"qwertz\"; see")
+        );
     }
 
     #[test]

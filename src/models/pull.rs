@@ -6,19 +6,17 @@
 //! its checks is set aside under `.rejected` and never used; two pulls of one model do not meddle with each other. A hash
 //! that the manifest does not know is pinned, and later downloads must match it. Printing is left to the caller.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
-use reqwest::{Client, Response, StatusCode};
-use serde::{Deserialize, Serialize};
+use reqwest::header::{IF_RANGE, RANGE};
+use reqwest::{Client, StatusCode};
 
 use super::manifest::{self, ModelInfo};
-use super::{Library, ModelError, Pin, hash_file, io_error, unknown, with_suffix};
-use crate::platform::{disk, tls};
+use super::part::Part;
+use super::{Library, ModelError, Pin, io_error, unknown};
+use crate::platform::tls;
 
 /// Where a model is taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +35,9 @@ impl Source {
     pub fn parse(from: Option<&str>) -> Self {
         match from {
             None => Self::Public,
-            Some(url) if url.starts_with("http://") || url.starts_with("https://") => Self::Url(url.to_owned()),
+            Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                Self::Url(url.to_owned())
+            }
             Some(folder) => Self::Folder(PathBuf::from(folder)),
         }
     }
@@ -110,7 +110,9 @@ pub enum PullError {
         reason: String,
     },
     /// The server answered, but not with the file.
-    #[error("{url} answered {status}; name another mirror: hark models pull {name} --from FOLDER|URL")]
+    #[error(
+        "{url} answered {status}; name another mirror: hark models pull {name} --from FOLDER|URL"
+    )]
     Http {
         /// The model.
         name: String,
@@ -193,7 +195,12 @@ impl<'a> Puller<'a> {
             .read_timeout(Duration::from_secs(30))
             .build()
             .expect("a TLS provider is installed and nothing else can fail");
-        Self { library, client, backoff: Duration::from_millis(500), attempts: 5 }
+        Self {
+            library,
+            client,
+            backoff: Duration::from_millis(500),
+            attempts: 5,
+        }
     }
 
     /// Brings the model `name` here, unless it is here and whole.
@@ -208,7 +215,10 @@ impl<'a> Puller<'a> {
     ) -> Result<Pulled, PullError> {
         let info = manifest::find(name).ok_or_else(|| unknown(name))?;
         if info.bundled {
-            return Err(ModelError::Bundled { name: name.to_owned() }.into());
+            return Err(ModelError::Bundled {
+                name: name.to_owned(),
+            }
+            .into());
         }
         if let Some(path) = self.already_here(name, events) {
             return Ok(Pulled::AlreadyHere(path));
@@ -218,7 +228,11 @@ impl<'a> Puller<'a> {
         let mut part = Part::open(folder, info)?;
         let from = match source {
             Source::Folder(folder) => {
-                let from = if folder.is_file() { folder.clone() } else { folder.join(&info.file) };
+                let from = if folder.is_file() {
+                    folder.clone()
+                } else {
+                    folder.join(&info.file)
+                };
                 part.copy(&from, events)?;
                 from.display().to_string()
             }
@@ -251,7 +265,12 @@ impl<'a> Puller<'a> {
     }
 
     /// Fills `part`, trying again after failures of the connection.
-    async fn download(&self, url: &str, part: &mut Part, events: &mut dyn FnMut(PullEvent)) -> Result<(), PullError> {
+    async fn download(
+        &self,
+        url: &str,
+        part: &mut Part,
+        events: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), PullError> {
         let mut failures = 0;
         loop {
             let before = part.length;
@@ -260,11 +279,21 @@ impl<'a> Puller<'a> {
                 Err(Attempt::Fatal(error)) => return Err(*error),
                 Err(Attempt::Again(reason)) => reason,
             };
-            failures = if part.length > before { 1 } else { failures + 1 };
+            failures = if part.length > before {
+                1
+            } else {
+                failures + 1
+            };
             if failures >= self.attempts {
-                let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+                let host = reqwest::Url::parse(url)
+                    .ok()
+                    .and_then(|url| url.host_str().map(str::to_owned));
                 let host = host.unwrap_or_else(|| url.to_owned());
-                return Err(PullError::Unreachable { name: part.info.name.clone(), host, reason });
+                return Err(PullError::Unreachable {
+                    name: part.info.name.clone(),
+                    host,
+                    reason,
+                });
             }
             let wait = self.backoff * 2_u32.pow(failures - 1);
             events(PullEvent::Retry { wait, reason });
@@ -273,7 +302,12 @@ impl<'a> Puller<'a> {
     }
 
     /// One request, from the end of what is here.
-    async fn attempt(&self, url: &str, part: &mut Part, events: &mut dyn FnMut(PullEvent)) -> Result<(), Attempt> {
+    async fn attempt(
+        &self,
+        url: &str,
+        part: &mut Part,
+        events: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), Attempt> {
         let mut request = self.client.get(url);
         if part.length > 0 {
             match part.resumable(url) {
@@ -285,16 +319,23 @@ impl<'a> Puller<'a> {
                 }
                 None => {
                     part.restart()?;
-                    events(PullEvent::Restarted { reason: "it came from another address" });
+                    events(PullEvent::Restarted {
+                        reason: "it came from another address",
+                    });
                 }
             }
         }
-        let response = request.send().await.map_err(|error| Attempt::Again(root_cause(&error)))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| Attempt::Again(root_cause(&error)))?;
         match response.status() {
             StatusCode::OK => part.begin(url, &response, events)?,
             StatusCode::PARTIAL_CONTENT => part.resume(&response, events)?,
             StatusCode::RANGE_NOT_SATISFIABLE => return part.beyond_the_end(&response),
-            status if is_passing(status) => return Err(Attempt::Again(format!("it answered {status}"))),
+            status if is_passing(status) => {
+                return Err(Attempt::Again(format!("it answered {status}")));
+            }
             status => {
                 let (name, url) = (part.info.name.clone(), url.to_owned());
                 return Err(PullError::Http { name, url, status }.into());
@@ -310,7 +351,10 @@ impl<'a> Puller<'a> {
         let mut pins = self.library.pins()?;
         let pin = pins.get(&info.name).cloned();
         let sha256 = part.digest()?;
-        let expected = info.sha256.clone().or(pin.as_ref().map(|pin| pin.sha256.clone()));
+        let expected = info
+            .sha256
+            .clone()
+            .or(pin.as_ref().map(|pin| pin.sha256.clone()));
         let bytes = info.bytes.or(pin.as_ref().map(|pin| pin.bytes));
         let reason = if !part.starts_like_a_model()? {
             Some("it is no speech model (perhaps a sign-in page)".to_owned())
@@ -330,14 +374,21 @@ impl<'a> Puller<'a> {
         if expected.is_some() {
             return Ok(Pulled::Verified(path));
         }
-        pins.insert(info.name.clone(), Pin { sha256: sha256.clone(), bytes: length, source: from.to_owned() });
+        pins.insert(
+            info.name.clone(),
+            Pin {
+                sha256: sha256.clone(),
+                bytes: length,
+                source: from.to_owned(),
+            },
+        );
         self.library.write_pins(&pins)?;
         Ok(Pulled::Pinned { path, sha256 })
     }
 }
 
 /// How one request ended, if not well.
-enum Attempt {
+pub(super) enum Attempt {
     /// Trying again may help.
     Again(String),
     /// It cannot.
@@ -356,222 +407,6 @@ impl From<ModelError> for Attempt {
     }
 }
 
-/// What is remembered of an unfinished download, next to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct PartNote {
-    url: String,
-    /// The strong `ETag` or else `Last-Modified` of the file; empty when the server gave none.
-    validator: String,
-    total: Option<u64>,
-}
-
-/// The file that is being filled, locked against other processes.
-struct Part {
-    info: &'static ModelInfo,
-    target: PathBuf,
-    path: PathBuf,
-    file: File,
-    length: u64,
-    note: Option<PartNote>,
-}
-
-impl Part {
-    fn open(folder: &Path, info: &'static ModelInfo) -> Result<Self, PullError> {
-        let target = folder.join(&info.file);
-        let path = with_suffix(&target, ".part");
-        let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
-        let file = opened.map_err(|reason| io_error(&path, reason))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(PullError::Busy { name: info.name.clone() }),
-            // File systems without locks exist; two pulls at once are then the user's business.
-            Err(TryLockError::Error(error)) => tracing::debug!(%error, "no lock on the download"),
-        }
-        let length = file.metadata().map_err(|reason| io_error(&path, reason))?.len();
-        let note = fs::read_to_string(with_suffix(&path, ".toml")).ok().and_then(|text| toml::from_str(&text).ok());
-        Ok(Self { info, target, path, file, length, note })
-    }
-
-    /// The validator with which the download can go on from `url`, `None` when it must start again. An empty one is
-    /// enough where the hash decides in the end.
-    fn resumable(&self, url: &str) -> Option<String> {
-        let note = self.note.as_ref().filter(|note| note.url == url)?;
-        (!note.validator.is_empty() || self.info.sha256.is_some()).then(|| note.validator.clone())
-    }
-
-    fn restart(&mut self) -> Result<(), ModelError> {
-        self.file.set_len(0).map_err(|reason| io_error(&self.path, reason))?;
-        self.length = 0;
-        self.note = None;
-        Ok(())
-    }
-
-    /// A whole file follows.
-    fn begin(&mut self, url: &str, response: &Response, events: &mut dyn FnMut(PullEvent)) -> Result<(), ModelError> {
-        if self.length > 0 {
-            events(PullEvent::Restarted { reason: "the server sends it from the start: it has changed, or ranges are not supported" });
-            self.restart()?;
-        }
-        let note = PartNote {
-            url: url.to_owned(),
-            validator: validator(response.headers()),
-            total: response.content_length(),
-        };
-        let path = with_suffix(&self.path, ".toml");
-        let text = toml::to_string(&note).expect("strings and numbers can always be written");
-        fs::write(&path, text).map_err(|reason| io_error(&path, reason))?;
-        self.note = Some(note);
-        Ok(())
-    }
-
-    /// The rest of the file follows, if it is the rest of the same file.
-    fn resume(&mut self, response: &Response, events: &mut dyn FnMut(PullEvent)) -> Result<(), Attempt> {
-        let range = content_range(response.headers());
-        let note = self.note.as_ref();
-        let same = note.is_some_and(|note| {
-            let now = validator(response.headers());
-            let same_version = note.validator.is_empty() || now.is_empty() || now == note.validator;
-            let same_total = match (range, note.total) {
-                (Some((_, Some(now))), Some(then)) => now == then,
-                _ => true,
-            };
-            same_version && same_total
-        });
-        if same && range.is_some_and(|(start, _)| start == Some(self.length)) {
-            events(PullEvent::Resumed { at: self.length });
-            return Ok(());
-        }
-        self.restart()?;
-        events(PullEvent::Restarted { reason: "the server's file has changed" });
-        Err(Attempt::Again("the rest did not fit to what was here".to_owned()))
-    }
-
-    /// The server says that the file ends before the range: either all is here, or it has changed.
-    fn beyond_the_end(&mut self, response: &Response) -> Result<(), Attempt> {
-        let total = content_range(response.headers()).and_then(|(_, total)| total);
-        if total == Some(self.length) {
-            return Ok(());
-        }
-        self.restart()?;
-        Err(Attempt::Again("the server's file is shorter than what was here".to_owned()))
-    }
-
-    fn total(&self) -> Option<u64> {
-        self.note.as_ref().and_then(|note| note.total).or(self.info.bytes)
-    }
-
-    fn check_room(&mut self, url: &str) -> Result<(), PullError> {
-        let announced = self.note.as_ref().and_then(|note| note.total);
-        if let (Some(offered), Some(expected)) = (announced, self.info.bytes)
-            && offered != expected
-        {
-            self.discard()?;
-            return Err(PullError::WrongSize { url: url.to_owned(), offered, expected });
-        }
-        let needed = announced.unwrap_or(self.info.size()).saturating_sub(self.length);
-        self.room_for(needed)
-    }
-
-    fn room_for(&self, needed: u64) -> Result<(), PullError> {
-        let folder = self.target.parent().expect("the target lies in the folder").to_owned();
-        match disk::free_bytes(&folder) {
-            Ok(free) if free < needed => Err(PullError::NoSpace { folder, needed, free }),
-            Ok(_) => Ok(()),
-            Err(error) => {
-                tracing::debug!(%error, "free space is unknown");
-                Ok(())
-            }
-        }
-    }
-
-    async fn fill(&mut self, response: Response, events: &mut dyn FnMut(PullEvent)) -> Result<(), Attempt> {
-        let mut stream = response.bytes_stream();
-        let total = self.total();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| Attempt::Again(root_cause(&error)))?;
-            self.file.write_all(&chunk).map_err(|reason| io_error(&self.path, reason))?;
-            self.length += chunk.len() as u64;
-            events(PullEvent::Progress { done: self.length, total: total.unwrap_or(self.info.about_bytes) });
-        }
-        match total {
-            Some(total) if self.length < total => Err(Attempt::Again("the connection ended too early".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    fn copy(&mut self, from: &Path, events: &mut dyn FnMut(PullEvent)) -> Result<(), PullError> {
-        let missing = || PullError::SourceMissing { path: from.to_owned(), file: self.info.file.clone() };
-        let mut source = match File::open(from) {
-            Ok(source) => source,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let error = missing();
-                self.discard()?;
-                return Err(error);
-            }
-            Err(reason) => return Err(io_error(from, reason).into()),
-        };
-        let total = source.metadata().map_err(|reason| io_error(from, reason))?.len();
-        self.restart()?;
-        self.room_for(total)?;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let read = source.read(&mut buffer).map_err(|reason| io_error(from, reason))?;
-            if read == 0 {
-                return Ok(());
-            }
-            self.file.write_all(&buffer[..read]).map_err(|reason| io_error(&self.path, reason))?;
-            self.length += read as u64;
-            events(PullEvent::Progress { done: self.length, total });
-        }
-    }
-
-    fn digest(&mut self) -> Result<String, ModelError> {
-        self.file.sync_all().map_err(|reason| io_error(&self.path, reason))?;
-        hash_file(&self.path, &mut |_| {}).map_err(|reason| io_error(&self.path, reason))
-    }
-
-    /// Whether it has the first four bytes of whisper.cpp's format.
-    fn starts_like_a_model(&mut self) -> Result<bool, ModelError> {
-        let mut magic = Vec::new();
-        let read = self.file.rewind().and_then(|()| (&self.file).take(4).read_to_end(&mut magic));
-        read.map_err(|reason| io_error(&self.path, reason))?;
-        Ok(magic == b"lmgg")
-    }
-
-    fn reject(self, from: &str, reason: String) -> PullError {
-        let kept = with_suffix(&self.target, ".rejected");
-        let note = with_suffix(&self.path, ".toml");
-        if let Err(reason) = fs::rename(&self.path, &kept).and_then(|()| remove_if_there(&note)) {
-            return io_error(&kept, reason).into();
-        }
-        PullError::Rejected { source_name: from.to_owned(), reason, kept }
-    }
-
-    /// Gives the file its final name, durably.
-    fn keep(self) -> Result<PathBuf, ModelError> {
-        let note = with_suffix(&self.path, ".toml");
-        let folder = self.target.parent().expect("the target lies in the folder");
-        fs::rename(&self.path, &self.target)
-            .and_then(|()| remove_if_there(&note))
-            .and_then(|()| File::open(folder)?.sync_all())
-            .map_err(|reason| io_error(&self.target, reason))?;
-        Ok(self.target)
-    }
-
-    /// Removes the part where nothing of it is worth keeping.
-    fn discard(&mut self) -> Result<(), ModelError> {
-        let note = with_suffix(&self.path, ".toml");
-        remove_if_there(&self.path).and_then(|()| remove_if_there(&note)).map_err(|reason| io_error(&self.path, reason))
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
 /// The address of the file: a mirror may be given as folder or as file.
 fn address(info: &ModelInfo, source: &Source) -> String {
     match source {
@@ -583,26 +418,13 @@ fn address(info: &ModelInfo, source: &Source) -> String {
 
 /// Answers after which the same request may succeed a little later.
 fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
-}
-
-/// What identifies the version of a file: the strong `ETag`, else `Last-Modified`, else nothing.
-fn validator(headers: &HeaderMap) -> String {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let strong = text(ETAG).filter(|tag| !tag.starts_with("W/"));
-    strong.or_else(|| text(LAST_MODIFIED)).unwrap_or_default().to_owned()
-}
-
-/// First byte and total of `bytes 5-9/10` or `bytes */10`.
-fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
-    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let start = range.split_once('-').and_then(|(start, _)| start.trim().parse().ok());
-    Some((start, total.trim().parse().ok()))
+    status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
 }
 
 /// The innermost error: "connection refused" says more than "error sending request".
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -617,8 +439,14 @@ mod tests {
     #[test]
     fn a_source_is_a_folder_unless_it_has_a_scheme() {
         assert_eq!(Source::parse(None), Source::Public);
-        assert_eq!(Source::parse(Some("https://mirror/x")), Source::Url("https://mirror/x".to_owned()));
-        assert_eq!(Source::parse(Some("/media/stick")), Source::Folder("/media/stick".into()));
+        assert_eq!(
+            Source::parse(Some("https://mirror/x")),
+            Source::Url("https://mirror/x".to_owned())
+        );
+        assert_eq!(
+            Source::parse(Some("/media/stick")),
+            Source::Folder("/media/stick".into())
+        );
     }
 
     #[test]
@@ -628,18 +456,5 @@ mod tests {
         assert_eq!(at("http://m/models/"), "http://m/models/ggml-tiny.en.bin");
         assert_eq!(at("http://m/other.bin"), "http://m/other.bin");
         assert!(address(info, &Source::Public).ends_with("/resolve/main/ggml-tiny.en.bin"));
-    }
-
-    #[test]
-    fn ranges_of_answers_are_read() {
-        let range = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_RANGE, text.parse().expect("a header"));
-            content_range(&headers)
-        };
-        assert_eq!(range("bytes 5-9/10"), Some((Some(5), Some(10))));
-        assert_eq!(range("bytes */10"), Some((None, Some(10))));
-        assert_eq!(range("bytes 5-9/*"), Some((Some(5), None)));
-        assert_eq!(range("pages 5-9/10"), None);
     }
 }

@@ -6,7 +6,10 @@
 /// Makes ring the provider of this process. May be called any number of times, from any thread.
 pub fn install() {
     // The only error is "already installed", which is what is wanted.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
         tracing::trace!("a TLS provider is installed already");
     }
 }

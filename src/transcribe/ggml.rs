@@ -22,9 +22,16 @@ pub struct Shape {
 /// # Errors
 /// A phrase for "the speech model … cannot be loaded: …": what the file is instead, or where it is damaged.
 pub fn inspect(file: &mut (impl Read + Seek)) -> Result<Shape, String> {
-    let length = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
-    file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-    let mut walk = Walk { file, at: 0, length };
+    let length = file
+        .seek(SeekFrom::End(0))
+        .map_err(|error| error.to_string())?;
+    file.seek(SeekFrom::Start(0))
+        .map_err(|error| error.to_string())?;
+    let mut walk = Walk {
+        file,
+        at: 0,
+        length,
+    };
     walk.magic()?;
     let header = walk.header()?;
     walk.filters(&header)?;
@@ -61,7 +68,9 @@ impl<F: Read + Seek> Walk<'_, F> {
         }
         let mut start = [0_u8; 64];
         let read = read_up_to(self.file, &mut start).map_err(|error| error.to_string())?;
-        self.file.seek(SeekFrom::Start(4)).map_err(|error| error.to_string())?;
+        self.file
+            .seek(SeekFrom::Start(4))
+            .map_err(|error| error.to_string())?;
         self.at = 4;
         if start[..read].starts_with(b"lmgg") {
             return Ok(());
@@ -70,24 +79,45 @@ impl<F: Read + Seek> Walk<'_, F> {
     }
 
     fn header(&mut self) -> Result<Header, String> {
-        let [vocabulary, audio_positions, audio_state, audio_heads, audio_layers] = self.numbers()?;
-        let [text_positions, text_state, text_heads, text_layers, mels, kind] = self.numbers()?;
+        let [
+            vocabulary,
+            audio_positions,
+            audio_state,
+            audio_heads,
+            audio_layers,
+        ] = self.numbers()?;
+        let [
+            text_positions,
+            text_state,
+            text_heads,
+            text_layers,
+            mels,
+            kind,
+        ] = self.numbers()?;
         let plausible = (51_864..=V3_VOCABULARY).contains(&vocabulary)
             && audio_positions == 1500
             && text_positions == 448
             && (64..=2048).contains(&audio_state)
             && text_state == audio_state
             && (1..=64).contains(&audio_heads)
-            && audio_state % audio_heads == 0
+            && audio_state.is_multiple_of(audio_heads)
             && text_heads == audio_heads
             && [4, 6, 12, 24, 32].contains(&audio_layers)
             && (1..=32).contains(&text_layers)
             && [80, 128].contains(&mels)
             && kind % 1000 <= 20;
         if !plausible {
-            return Err("its header does not describe a Whisper model; it is damaged or of another kind".to_owned());
+            return Err(
+                "its header does not describe a Whisper model; it is damaged or of another kind"
+                    .to_owned(),
+            );
         }
-        Ok(Header { vocabulary, audio_layers, text_layers, mels })
+        Ok(Header {
+            vocabulary,
+            audio_layers,
+            text_layers,
+            mels,
+        })
     }
 
     fn filters(&mut self, header: &Header) -> Result<(), String> {
@@ -120,7 +150,10 @@ impl<F: Read + Seek> Walk<'_, F> {
             self.tensor()?;
         }
         if self.at != self.length {
-            return Err(format!("{} unexpected bytes follow its last tensor", self.length - self.at));
+            return Err(format!(
+                "{} unexpected bytes follow its last tensor",
+                self.length - self.at
+            ));
         }
         Ok(())
     }
@@ -145,7 +178,9 @@ impl<F: Read + Seek> Walk<'_, F> {
         for number in &mut numbers {
             let mut bytes = [0; 4];
             self.room(4)?;
-            self.file.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+            self.file
+                .read_exact(&mut bytes)
+                .map_err(|error| error.to_string())?;
             self.at += 4;
             *number = u32::from_le_bytes(bytes);
         }
@@ -155,14 +190,19 @@ impl<F: Read + Seek> Walk<'_, F> {
     fn skip(&mut self, bytes: u64) -> Result<(), String> {
         self.room(bytes)?;
         let offset = i64::try_from(bytes).map_err(|_| self.damaged("a length"))?;
-        self.file.seek_relative(offset).map_err(|error| error.to_string())?;
+        self.file
+            .seek_relative(offset)
+            .map_err(|error| error.to_string())?;
         self.at += bytes;
         Ok(())
     }
 
     fn room(&self, bytes: u64) -> Result<(), String> {
         if self.at.saturating_add(bytes) > self.length {
-            return Err(format!("it is cut off: it ends at byte {} in the middle of its data", self.length));
+            return Err(format!(
+                "it is cut off: it ends at byte {} in the middle of its data",
+                self.length
+            ));
         }
         Ok(())
     }
@@ -191,7 +231,8 @@ fn tensor_bytes(kind: u32, elements: u64) -> Option<u64> {
         14 => (256, 210),
         _ => return None,
     };
-    (elements > 0 && elements % block == 0).then(|| (elements / block).saturating_mul(bytes))
+    (elements > 0 && elements.is_multiple_of(block))
+        .then(|| (elements / block).saturating_mul(bytes))
 }
 
 fn what_it_is_instead(start: &[u8]) -> &'static str {
@@ -236,7 +277,10 @@ mod tests {
         let cases: [(&[u8], &str); 6] = [
             (b"", "empty"),
             (b"GGUF\x03\0\0\0", "GGUF"),
-            (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\n",
+                "git lfs pull",
+            ),
             (b"\n<!DOCTYPE html><html>", "web page"),
             (b"PK\x03\x04", "PyTorch"),
             (b"RIFF....WAVE", "not a Whisper model"),

@@ -22,7 +22,11 @@ pub struct GuardPolicy {
 
 impl Default for GuardPolicy {
     fn default() -> Self {
-        Self { least_logprob: -1.0, sure_logprob: -0.5, fastest_words_per_second: 8.0 }
+        Self {
+            least_logprob: -1.0,
+            sure_logprob: -0.5,
+            fastest_words_per_second: 8.0,
+        }
     }
 }
 
@@ -89,7 +93,12 @@ struct Loop {
 }
 
 /// Keeps what precedes the loop and its first round, if that can have been said; otherwise refuses.
-fn broken(policy: &GuardPolicy, evidence: &Evidence<'_>, words: &[&str], found: Loop) -> Result<String, Refusal> {
+fn broken(
+    policy: &GuardPolicy,
+    evidence: &Evidence<'_>,
+    words: &[&str],
+    found: Loop,
+) -> Result<String, Refusal> {
     let kept = &words[..found.start + found.words];
     if found.start == 0 || too_fast(policy, evidence, kept.len()) {
         return Err(Refusal::Looping);
@@ -106,9 +115,18 @@ fn loop_in(words: &[&str]) -> Option<Loop> {
     for length in 1..=LONGEST.min(plain.len() / LEAST_REPEATS) {
         let mut run = 0;
         for index in length..plain.len() {
-            run = if plain[index] == plain[index - length] { run + 1 } else { 0 };
-            let found = Loop { start: index + 1 - run - length, words: length, repeats: run / length + 1 };
-            let longer = best.is_none_or(|best| found.words * found.repeats > best.words * best.repeats);
+            run = if plain[index] == plain[index - length] {
+                run + 1
+            } else {
+                0
+            };
+            let found = Loop {
+                start: index + 1 - run - length,
+                words: length,
+                repeats: run / length + 1,
+            };
+            let longer =
+                best.is_none_or(|best| found.words * found.repeats > best.words * best.repeats);
             if found.repeats >= LEAST_REPEATS && longer {
                 best = Some(found);
             }
@@ -159,8 +177,25 @@ const SUBTITLES: &[&str] = &[
 
 /// Phrases that Whisper invents too, but that people do say to an assistant: refused only when the model is unsure.
 const SAID_TOO: &[&str] = &[
-    "thank you", "thanks", "thank you very much", "you", "bye", "bye bye", "okay", "ok", "so", "yeah", "oh", "uh", "um",
-    "hmm", "mm hmm", "the", "i", "ah", "huh",
+    "thank you",
+    "thanks",
+    "thank you very much",
+    "you",
+    "bye",
+    "bye bye",
+    "okay",
+    "ok",
+    "so",
+    "yeah",
+    "oh",
+    "uh",
+    "um",
+    "hmm",
+    "mm hmm",
+    "the",
+    "i",
+    "ah",
+    "huh",
 ];
 
 /// Lower case, with everything that is no letter or digit turned into single blanks.
@@ -168,7 +203,13 @@ fn plain(text: &str) -> String {
     let spaced: String = text
         .to_lowercase()
         .chars()
-        .map(|c| if c.is_alphanumeric() || c == '\'' { c } else { ' ' })
+        .map(|c| {
+            if c.is_alphanumeric() || c == '\'' {
+                c
+            } else {
+                ' '
+            }
+        })
         .collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -176,7 +217,15 @@ fn plain(text: &str) -> String {
 /// Removes what stands for sounds and not for words: `[BLANK_AUDIO]`, `(music)`, `*sighs*`, `♪ … ♪`, `<|…|>`. Speech has no
 /// brackets. An opening that is never closed removes nothing but itself.
 fn without_notes(text: &str) -> String {
-    const PAIRS: &[(char, char)] = &[('[', ']'), ('(', ')'), ('*', '*'), ('♪', '♪'), ('<', '>'), ('（', '）'), ('【', '】')];
+    const PAIRS: &[(char, char)] = &[
+        ('[', ']'),
+        ('(', ')'),
+        ('*', '*'),
+        ('♪', '♪'),
+        ('<', '>'),
+        ('（', '）'),
+        ('【', '】'),
+    ];
     let mut out = String::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -201,7 +250,14 @@ mod tests {
 
     fn judged(text: &str, logprob: f32, speech_ms: u64) -> Result<String, Refusal> {
         let speech = Duration::from_millis(speech_ms);
-        judge(&GuardPolicy::default(), &Evidence { text, logprob, speech })
+        judge(
+            &GuardPolicy::default(),
+            &Evidence {
+                text,
+                logprob,
+                speech,
+            },
+        )
     }
 
     #[test]
@@ -222,31 +278,85 @@ mod tests {
             ("♪♪♪", -0.1, 2_000, Err(Empty)),
             ("♪ la la la ♪", -0.1, 2_000, Err(Empty)),
             ("<|nospeech|>", -0.1, 900, Err(Empty)),
-            ("[door closes] Turn it off.", -0.2, 1_200, Ok("Turn it off.")),
+            (
+                "[door closes] Turn it off.",
+                -0.2,
+                1_200,
+                Ok("Turn it off."),
+            ),
             ("five ( four", -0.2, 1_200, Ok("five four")),
             ("Thank you.", -0.1, 500, Ok("Thank you.")),
             ("Thank you.", -0.7, 500, Err(Invented)),
             ("Thank you.", -0.1, 100, Err(Invented)),
-            ("thank you please stop", -0.7, 900, Ok("thank you please stop")),
+            (
+                "thank you please stop",
+                -0.7,
+                900,
+                Ok("thank you please stop"),
+            ),
             ("you", -0.6, 300, Err(Invented)),
             ("Okay.", -0.05, 300, Ok("Okay.")),
             ("Thanks for watching!", -0.1, 300, Err(Invented)),
             ("Thanks for watching!", -0.6, 3_000, Err(Invented)),
-            ("Thanks for watching!", -0.1, 1_500, Ok("Thanks for watching!")),
-            ("Subtitles by the Amara.org community", -0.2, 1_000, Err(Invented)),
-            ("Untertitel der Amara.org-Community", -0.2, 1_000, Err(Invented)),
+            (
+                "Thanks for watching!",
+                -0.1,
+                1_500,
+                Ok("Thanks for watching!"),
+            ),
+            (
+                "Subtitles by the Amara.org community",
+                -0.2,
+                1_000,
+                Err(Invented),
+            ),
+            (
+                "Untertitel der Amara.org-Community",
+                -0.2,
+                1_000,
+                Err(Invented),
+            ),
             ("Субтитры сделал DimaTorzok", -0.8, 3_000, Err(Invented)),
             ("no no no no", -0.1, 1_000, Ok("no no no no")),
-            ("zero zero zero zero zero zero", -0.1, 2_500, Ok("zero zero zero zero zero zero")),
-            ("and and and and and and and and and", -0.1, 20_000, Err(Looping)),
-            ("stop it stop it stop it stop it stop it stop it", -0.1, 500, Err(Looping)),
-            ("what is is is is is is is is is is", -0.1, 900, Ok("what is")),
-            ("call me at at at at at at at at at at at at at at at at at at", -0.1, 2_000, Ok("call me at")),
+            (
+                "zero zero zero zero zero zero",
+                -0.1,
+                2_500,
+                Ok("zero zero zero zero zero zero"),
+            ),
+            (
+                "and and and and and and and and and",
+                -0.1,
+                20_000,
+                Err(Looping),
+            ),
+            (
+                "stop it stop it stop it stop it stop it stop it",
+                -0.1,
+                500,
+                Err(Looping),
+            ),
+            (
+                "what is is is is is is is is is is",
+                -0.1,
+                900,
+                Ok("what is"),
+            ),
+            (
+                "call me at at at at at at at at at at at at at at at at at at",
+                -0.1,
+                2_000,
+                Ok("call me at"),
+            ),
             ("a b c d e f g h i j k l m n o p", -0.1, 500, Err(TooFast)),
         ];
         for (text, logprob, speech_ms, expected) in cases {
             let expected = expected.map(str::to_owned);
-            assert_eq!(judged(text, *logprob, *speech_ms), expected, "{text:?} {logprob} {speech_ms}");
+            assert_eq!(
+                judged(text, *logprob, *speech_ms),
+                expected,
+                "{text:?} {logprob} {speech_ms}"
+            );
         }
     }
 
@@ -258,7 +368,9 @@ mod tests {
 
     #[test]
     fn no_text_makes_it_panic() {
-        for text in ["[", "(((", "*", "[]", "♪", "a♪b", "\u{0}", "é(", "]", "<|", "\u{fffd}"] {
+        for text in [
+            "[", "(((", "*", "[]", "♪", "a♪b", "\u{0}", "é(", "]", "<|", "\u{fffd}",
+        ] {
             let _ignored_verdict = judged(text, -0.1, 100);
         }
     }

@@ -5,6 +5,7 @@ pub mod guards;
 pub mod split;
 pub mod subtitles;
 pub mod thread;
+pub mod tokens;
 pub mod whisper;
 
 use std::sync::Arc;

@@ -41,7 +41,11 @@ pub fn cut_at_pauses(samples: &[f32], longest: usize) -> Vec<Range<usize>> {
     let loudness = loudness(samples);
     let threshold = speech_threshold(&loudness);
     let mut stretches: Vec<Range<usize>> = Vec::new();
-    for (index, _) in loudness.iter().enumerate().filter(|(_, rms)| **rms >= threshold) {
+    for (index, _) in loudness
+        .iter()
+        .enumerate()
+        .filter(|(_, rms)| **rms >= threshold)
+    {
         let frame = index * FRAME..((index + 1) * FRAME).min(samples.len());
         match stretches.last_mut() {
             Some(last) if frame.start - last.end <= PAUSE => last.end = frame.end,
@@ -91,14 +95,16 @@ fn loudness(samples: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// Where speech begins: 12 dB above the quietest tenth, but never above a tenth of the loudest frame, so that speech
-/// without any pause is not taken for its own noise floor.
+/// Where speech begins: 12 dB above the quietest tenth, but between 34 and 20 dB below the loudest fiftieth, so that
+/// neither speech without any pause is taken for its own noise floor, nor a quiet room for speech where digital silence
+/// has been added.
 fn speech_threshold(loudness: &[f32]) -> f32 {
     let mut sorted = loudness.to_vec();
     sorted.sort_by(f32::total_cmp);
-    let floor = sorted.get(sorted.len() / 10).copied().unwrap_or(0.0);
-    let loudest = sorted.last().copied().unwrap_or(0.0);
-    (floor * 4.0).min(loudest * 0.1).max(SILENT_RMS)
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+    let floor = at(sorted.len() / 10);
+    let loud = at(sorted.len().saturating_sub(1) * 49 / 50);
+    (floor * 4.0).clamp(loud * 0.02, loud * 0.1).max(SILENT_RMS)
 }
 
 /// The sample in the middle of the quietest 200 ms of `samples`, not before `from`.
@@ -110,7 +116,9 @@ fn quietest(samples: &[f32], from: usize) -> usize {
     let quietest = windows
         .enumerate()
         .min_by(|(_, a), (_, b)| sum(a).total_cmp(&sum(b)))
-        .map_or(samples.len(), |(index, _)| (first + index + WINDOW / 2) * FRAME);
+        .map_or(samples.len(), |(index, _)| {
+            (first + index + WINDOW / 2) * FRAME
+        });
     quietest.clamp(1, samples.len())
 }
 
@@ -143,29 +151,54 @@ mod tests {
         let pieces = cut_long(&audio, 10 * SECOND);
         assert_eq!(pieces.len(), 2);
         let cut = pieces[0].end;
-        assert!((6 * SECOND..6 * SECOND + SECOND / 2).contains(&cut), "cut at {cut}");
+        assert!(
+            (6 * SECOND..6 * SECOND + SECOND / 2).contains(&cut),
+            "cut at {cut}"
+        );
     }
 
     #[test]
     fn pieces_are_the_whole_and_never_too_long() {
         for length in [1, 319, 320, 5_000, 16_000, 100_001, 333_333] {
-            let audio: Vec<f32> = (0..length).map(|n| ((n * 7919) % 101) as f32 / 101.0 - 0.5).collect();
+            let audio: Vec<f32> = (0..length)
+                .map(|n| ((n * 7919) % 101) as f32 / 101.0 - 0.5)
+                .collect();
             let pieces = cut_long(&audio, 30_000);
             assert_eq!(pieces.first().map(|piece| piece.start), Some(0));
             assert_eq!(pieces.last().map(|piece| piece.end), Some(length));
             assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start));
-            assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= 30_000));
+            assert!(
+                pieces
+                    .iter()
+                    .all(|piece| !piece.is_empty() && piece.len() <= 30_000)
+            );
         }
     }
 
     #[test]
     fn subtitles_begin_and_end_with_the_sound() {
-        let audio = [tone(1.0, 0.0), tone(2.0, 0.3), tone(1.0, 0.001), tone(1.5, 0.3), tone(2.0, 0.0)].concat();
+        let audio = [
+            tone(1.0, 0.0),
+            tone(2.0, 0.3),
+            tone(1.0, 0.001),
+            tone(1.5, 0.3),
+            tone(2.0, 0.0),
+        ]
+        .concat();
         let pieces = cut_at_pauses(&audio, 10 * SECOND);
         assert_eq!(pieces.len(), 2, "{pieces:?}");
-        assert!(pieces[0].start.abs_diff(SECOND) <= PADDING + FRAME, "{pieces:?}");
-        assert!(pieces[0].end.abs_diff(3 * SECOND) <= PADDING + FRAME, "{pieces:?}");
-        assert!(pieces[1].start.abs_diff(4 * SECOND) <= PADDING + FRAME, "{pieces:?}");
+        assert!(
+            pieces[0].start.abs_diff(SECOND) <= PADDING + FRAME,
+            "{pieces:?}"
+        );
+        assert!(
+            pieces[0].end.abs_diff(3 * SECOND) <= PADDING + FRAME,
+            "{pieces:?}"
+        );
+        assert!(
+            pieces[1].start.abs_diff(4 * SECOND) <= PADDING + FRAME,
+            "{pieces:?}"
+        );
     }
 
     #[test]

@@ -86,7 +86,10 @@ impl WhisperThread {
         let join = std::thread::Builder::new()
             .name("whisper".to_owned())
             .spawn(move || run(transcriber, &for_thread, deliver))?;
-        Ok(Self { shared, join: Some(join) })
+        Ok(Self {
+            shared,
+            join: Some(join),
+        })
     }
 
     /// Hands over `request`; replaces what waits and aborts what runs, if they are not newer.
@@ -96,8 +99,14 @@ impl WhisperThread {
             return Submitted::ThreadGone;
         }
         let age = (request.turn, request.revision);
-        let waiting = slot.waiting.as_ref().map(|waiting| (waiting.turn, waiting.revision));
-        let running = slot.running.as_ref().map(|running| (running.turn, running.revision));
+        let waiting = slot
+            .waiting
+            .as_ref()
+            .map(|waiting| (waiting.turn, waiting.revision));
+        let running = slot
+            .running
+            .as_ref()
+            .map(|running| (running.turn, running.revision));
         if waiting.max(running) > Some(age) {
             return Submitted::Stale;
         }
@@ -113,7 +122,11 @@ impl WhisperThread {
     /// Drops what waits and aborts what runs for `turn` or an older one; it gets no answer.
     pub fn cancel(&self, turn: TurnId) {
         let mut slot = self.shared.lock();
-        if slot.waiting.as_ref().is_some_and(|waiting| waiting.turn <= turn) {
+        if slot
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.turn <= turn)
+        {
             slot.waiting = None;
         }
         if let Some(running) = slot.running.as_ref().filter(|running| running.turn <= turn) {
@@ -188,11 +201,17 @@ impl Shared {
             }
             if let Some(request) = slot.waiting.take() {
                 let abort = Abort::default();
-                slot.running =
-                    Some(Running { turn: request.turn, revision: request.revision, abort: abort.clone() });
+                slot.running = Some(Running {
+                    turn: request.turn,
+                    revision: request.revision,
+                    abort: abort.clone(),
+                });
                 return Some((request, abort));
             }
-            slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            slot = self
+                .changed
+                .wait(slot)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -228,7 +247,8 @@ fn run(mut transcriber: Box<dyn Transcriber>, shared: &Shared, mut deliver: impl
 /// Transcribes; `None` when it was aborted.
 fn answer(transcriber: &mut dyn Transcriber, request: &Request, abort: &Abort) -> Option<Answer> {
     let (turn, revision) = (request.turn, request.revision);
-    let work = AssertUnwindSafe(|| transcriber.transcribe(&request.samples, &request.options, abort));
+    let work =
+        AssertUnwindSafe(|| transcriber.transcribe(&request.samples, &request.options, abort));
     let error = match catch_unwind(work) {
         Ok(Ok(done)) => {
             return Some(Answer::Transcript(Transcript {
@@ -243,8 +263,14 @@ fn answer(transcriber: &mut dyn Transcriber, request: &Request, abort: &Abort) -
         Ok(Err(TranscribeError::Aborted)) => return None,
         Ok(Err(error)) => error,
         // The panic's message may quote what was said; the panic hook has its place in the code.
-        Err(_) => TranscribeError::Inference("the transcriber panicked; this is a bug in Hark".to_owned()),
+        Err(_) => {
+            TranscribeError::Inference("the transcriber panicked; this is a bug in Hark".to_owned())
+        }
     };
     tracing::warn!(%turn, %error, "transcription failed");
-    Some(Answer::Failed { turn, revision, error })
+    Some(Answer::Failed {
+        turn,
+        revision,
+        error,
+    })
 }

@@ -21,11 +21,14 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperState};
+use whisper_rs::{
+    FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperState,
+};
 
 use super::ggml::{self, Shape};
 use super::guards::{self, Evidence, GuardPolicy};
 use super::split;
+use super::tokens::{SAMPLES_A_POSITION, Token, stretches};
 use super::{Abort, Segment, TranscribeError, TranscribeOptions, Transcriber, Transcription};
 use crate::platform::clock::Clock;
 use crate::platform::gpu;
@@ -85,25 +88,6 @@ pub struct LoadTimings {
     pub warm_up: Duration,
 }
 
-/// One token of a result, for tests and measurements.
-#[derive(Clone, PartialEq)]
-pub struct Token {
-    /// Its number in the vocabulary.
-    pub id: i32,
-    /// Its probability, 0..1.
-    pub probability: f32,
-    /// The natural logarithm of its probability.
-    pub logprob: f32,
-    /// Its bytes; a letter of more than one byte can be spread over tokens.
-    pub bytes: Private<Vec<u8>>,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token").field("probability", &self.probability).finish_non_exhaustive()
-    }
-}
-
 /// A loaded Whisper model. See the module documentation.
 pub struct Whisper {
     name: String,
@@ -133,7 +117,11 @@ impl Whisper {
     ///
     /// # Errors
     /// [`TranscribeError::Model`] when the file is missing, damaged, or no Whisper model.
-    pub fn load(name: &str, path: &Path, settings: WhisperSettings) -> Result<Self, TranscribeError> {
+    pub fn load(
+        name: &str,
+        path: &Path,
+        settings: WhisperSettings,
+    ) -> Result<Self, TranscribeError> {
         let refuse = |reason: String| refused(path, reason);
         let clock = Clock::start();
         let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
@@ -141,7 +129,9 @@ impl Whisper {
             return Err(refuse("it is not a file".to_owned()));
         }
         let shape = ggml::inspect(&mut BufReader::new(file)).map_err(refuse)?;
-        let text = path.to_str().ok_or_else(|| refuse("its path is not valid UTF-8".to_owned()))?;
+        let text = path
+            .to_str()
+            .ok_or_else(|| refuse("its path is not valid UTF-8".to_owned()))?;
         route_messages_of_the_c_library();
         let context = WhisperContext::new_with_params(text, parameters(settings))
             .map_err(|error| refuse(error.to_string()))?;
@@ -152,10 +142,15 @@ impl Whisper {
     ///
     /// # Errors
     /// As [`Self::load`]; the path in the error is `name`.
-    pub fn from_bytes(name: &str, bytes: &[u8], settings: WhisperSettings) -> Result<Self, TranscribeError> {
+    pub fn from_bytes(
+        name: &str,
+        bytes: &[u8],
+        settings: WhisperSettings,
+    ) -> Result<Self, TranscribeError> {
         let path = PathBuf::from(name);
         let clock = Clock::start();
-        let shape = ggml::inspect(&mut Cursor::new(bytes)).map_err(|reason| refused(&path, reason))?;
+        let shape =
+            ggml::inspect(&mut Cursor::new(bytes)).map_err(|reason| refused(&path, reason))?;
         route_messages_of_the_c_library();
         let context = WhisperContext::new_from_buffer_with_params(bytes, parameters(settings))
             .map_err(|error| refused(&path, error.to_string()))?;
@@ -170,7 +165,9 @@ impl Whisper {
         context: WhisperContext,
         clock: Clock,
     ) -> Result<Self, TranscribeError> {
-        let state = context.create_state().map_err(|error| refused(path, error.to_string()))?;
+        let state = context
+            .create_state()
+            .map_err(|error| refused(path, error.to_string()))?;
         let mut whisper = Self {
             name: name.to_owned(),
             shape,
@@ -178,13 +175,21 @@ impl Whisper {
             context,
             state,
             params: Vec::new(),
-            timings: LoadTimings { load: clock.now().since_start(), warm_up: Duration::ZERO },
+            timings: LoadTimings {
+                load: clock.now().since_start(),
+                warm_up: Duration::ZERO,
+            },
             clock,
         };
         let noise = faint_noise(SAMPLE_RATE as usize);
         let options = TranscribeOptions::default();
-        whisper.decode(&noise, &options, &Abort::default()).map_err(|error| refused(path, error.to_string()))?;
-        whisper.timings.warm_up = clock.now().since_start().saturating_sub(whisper.timings.load);
+        whisper
+            .decode(&noise, &options, &Abort::default())
+            .map_err(|error| refused(path, error.to_string()))?;
+        whisper.timings.warm_up = clock
+            .now()
+            .since_start()
+            .saturating_sub(whisper.timings.load);
         tracing::info!(
             model = name,
             load_ms = whisper.timings.load.as_millis() as u64,
@@ -219,7 +224,12 @@ impl Whisper {
                         let token = segment.get_token(index)?;
                         let data = token.token_data();
                         let bytes = token.to_bytes().unwrap_or_default().to_vec();
-                        Some(Token { id: data.id, probability: data.p, logprob: data.plog, bytes: Private::new(bytes) })
+                        Some(Token {
+                            id: data.id,
+                            probability: data.p,
+                            logprob: data.plog,
+                            bytes: Private::new(bytes),
+                        })
                     })
                     .collect::<Vec<_>>()
             })
@@ -236,13 +246,21 @@ impl Whisper {
         }
         let known = !language.contains('\0') && whisper_rs::get_lang_id(language).is_some();
         let reason = if !known {
-            format!("\"{language}\" is no language code of Whisper; use one such as en, de, fr, ja, or auto")
+            format!(
+                "\"{language}\" is no language code of Whisper; use one such as en, de, fr, ja, or auto"
+            )
         } else if !self.shape.multilingual {
-            format!("the model {} knows English only; pull a multilingual one, for example: hark models pull base", self.name)
+            format!(
+                "the model {} knows English only; pull a multilingual one, for example: hark models pull base",
+                self.name
+            )
         } else {
             return Ok(());
         };
-        Err(TranscribeError::Language { language: language.to_owned(), reason })
+        Err(TranscribeError::Language {
+            language: language.to_owned(),
+            reason,
+        })
     }
 
     /// Where to cut the audio, and whether the model itself is asked for times.
@@ -256,7 +274,12 @@ impl Whisper {
     }
 
     /// Runs the model once on one piece, which must fit into the context.
-    fn decode(&mut self, piece: &[f32], options: &TranscribeOptions, abort: &Abort) -> Result<(), TranscribeError> {
+    fn decode(
+        &mut self,
+        piece: &[f32],
+        options: &TranscribeOptions,
+        abort: &Abort,
+    ) -> Result<(), TranscribeError> {
         let mut padded;
         let audio = if piece.len() < SHORTEST {
             // whisper.cpp ignores audio below 0.1 s and handles very short audio badly.
@@ -267,7 +290,9 @@ impl Whisper {
             piece
         };
         let mut params = self.params_for(&options.language);
-        params.set_audio_ctx(c_int::try_from(context_for(audio.len(), self.settings.context)).expect("at most 1500"));
+        params.set_audio_ctx(
+            c_int::try_from(context_for(audio.len(), self.settings.context)).expect("at most 1500"),
+        );
         params.set_max_tokens(most_tokens(audio.len()));
         params.set_no_timestamps(!(options.timestamps && self.shape.timestamps));
         // SAFETY: `asked` is a C function that reads an `AtomicBool` and cannot unwind; the pointer is to the flag behind
@@ -285,13 +310,19 @@ impl Whisper {
 
     /// A copy of the parameters for `language`, made at its first use.
     fn params_for(&mut self, language: &str) -> FullParams<'static, 'static> {
-        let language = if self.shape.multilingual { static_code(language) } else { "en" };
+        let language = if self.shape.multilingual {
+            static_code(language)
+        } else {
+            "en"
+        };
         if let Some((_, params)) = self.params.iter().find(|(known, _)| *known == language) {
             return params.clone();
         }
         let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
         params.set_language(Some(language));
-        params.set_n_threads(c_int::try_from(self.settings.threads.clamp(1, 64)).expect("at most 64"));
+        params.set_n_threads(
+            c_int::try_from(self.settings.threads.clamp(1, 64)).expect("at most 64"),
+        );
         params.set_no_context(true);
         params.set_single_segment(true);
         // One pass: fallbacks at higher temperatures cost up to five more and invent more on noise.
@@ -315,7 +346,11 @@ impl Whisper {
         let words = stretches(&tokens, self.context.token_eot(), first_time, piece.len());
         let mut segments = Vec::new();
         for stretch in words {
-            let evidence = Evidence { text: &stretch.text, logprob: stretch.logprob, speech };
+            let evidence = Evidence {
+                text: &stretch.text,
+                logprob: stretch.logprob,
+                speech,
+            };
             match guards::judge(&self.settings.guards, &evidence) {
                 Ok(text) => segments.push(Segment {
                     start: samples_to_duration((piece.start + stretch.range.start) as u64),
@@ -324,7 +359,9 @@ impl Whisper {
                     confidence: stretch.confidence,
                 }),
                 Err(guards::Refusal::Empty) => {}
-                Err(refusal) => tracing::debug!(?refusal, logprob = stretch.logprob, "text refused"),
+                Err(refusal) => {
+                    tracing::debug!(?refusal, logprob = stretch.logprob, "text refused")
+                }
             }
         }
         segments
@@ -409,7 +446,6 @@ fn longest_piece(context: EncoderContext) -> usize {
     }
 }
 
-const SAMPLES_A_POSITION: usize = SAMPLE_RATE as usize / 50;
 const CONTEXT_STEP: usize = 256;
 const FULL_CONTEXT: usize = 1500;
 /// The largest multiple of [`CONTEXT_STEP`] below the full context: 25.6 s.
@@ -428,12 +464,17 @@ fn most_tokens(samples: usize) -> c_int {
 
 fn parameters(settings: WhisperSettings) -> WhisperContextParameters<'static> {
     let mut parameters = WhisperContextParameters::new();
-    parameters.use_gpu(settings.gpu).flash_attn(settings.flash_attention);
+    parameters
+        .use_gpu(settings.gpu)
+        .flash_attn(settings.flash_attention);
     parameters
 }
 
 fn refused(path: &Path, reason: String) -> TranscribeError {
-    TranscribeError::Model { path: path.to_owned(), reason }
+    TranscribeError::Model {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 fn route_messages_of_the_c_library() {
@@ -452,7 +493,12 @@ fn without_non_finite(samples: &[f32]) -> Option<Vec<f32>> {
     if samples.iter().all(|sample| sample.is_finite()) {
         return None;
     }
-    Some(samples.iter().map(|sample| if sample.is_finite() { *sample } else { 0.0 }).collect())
+    Some(
+        samples
+            .iter()
+            .map(|sample| if sample.is_finite() { *sample } else { 0.0 })
+            .collect(),
+    )
 }
 
 /// Deterministic noise at about −50 dBFS.
@@ -468,133 +514,80 @@ fn faint_noise(samples: usize) -> Vec<f32> {
 
 /// Whisper's own spelling of a language that was checked before; "auto" stays.
 fn static_code(language: &str) -> &'static str {
-    let id = if language == "auto" { None } else { whisper_rs::get_lang_id(language) };
+    let id = if language == "auto" {
+        None
+    } else {
+        whisper_rs::get_lang_id(language)
+    };
     id.and_then(whisper_rs::get_lang_str).unwrap_or("auto")
 }
 
 /// The language of audio without speech: what was asked for, if it is one.
 fn silent_language(asked: &str) -> String {
-    if asked == "auto" { "en".to_owned() } else { asked.to_owned() }
+    if asked == "auto" {
+        "en".to_owned()
+    } else {
+        asked.to_owned()
+    }
 }
 
 fn joined(segments: Vec<Segment>, language: String, elapsed: Duration) -> Transcription {
-    let words: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
+    let words: Vec<&str> = segments
+        .iter()
+        .map(|segment| segment.text.as_str())
+        .collect();
     let text = words.join(" ");
-    let weight: f32 = segments.iter().map(|segment| segment.text.as_str().len() as f32).sum();
-    let sum: f32 = segments.iter().map(|segment| segment.confidence * segment.text.as_str().len() as f32).sum();
+    let weight: f32 = segments
+        .iter()
+        .map(|segment| segment.text.as_str().len() as f32)
+        .sum();
+    let sum: f32 = segments
+        .iter()
+        .map(|segment| segment.confidence * segment.text.as_str().len() as f32)
+        .sum();
     let confidence = if weight > 0.0 { sum / weight } else { 0.0 };
-    Transcription { text: Private::new(text), segments, language, confidence, elapsed }
-}
-
-/// Text between two time tokens, or all of it.
-#[derive(Debug, Clone, PartialEq)]
-struct Stretch {
-    text: String,
-    /// Samples within the piece.
-    range: Range<usize>,
-    logprob: f32,
-    confidence: f32,
-}
-
-/// Cuts the tokens of one run at its time tokens (20 ms each), which come in pairs: the end of one stretch and the start
-/// of the next. Times that run backwards or beyond the audio are clamped: the model invents those too.
-fn stretches(tokens: &[Token], end: i32, first_time: i32, samples: usize) -> Vec<Stretch> {
-    let mut stretches = Vec::new();
-    let mut words: Vec<&Token> = Vec::new();
-    let mut ending: Option<&Token> = None;
-    let mut start = 0;
-    for token in tokens {
-        if token.id < end {
-            words.push(token);
-        } else if token.id >= first_time {
-            let time = usize::try_from(token.id - first_time).unwrap_or(0) * SAMPLES_A_POSITION;
-            let at = time.clamp(start, samples.max(start));
-            stretches.extend(stretch(&words, None, start..at));
-            words.clear();
-            start = at;
-        } else if token.id == end {
-            ending = Some(token);
-        }
+    Transcription {
+        text: Private::new(text),
+        segments,
+        language,
+        confidence,
+        elapsed,
     }
-    stretches.extend(stretch(&words, ending, start..samples.max(start)));
-    stretches
-}
-
-fn stretch(words: &[&Token], ending: Option<&Token>, range: Range<usize>) -> Option<Stretch> {
-    if words.is_empty() {
-        return None;
-    }
-    let bytes: Vec<u8> = words.iter().flat_map(|token| token.bytes.expose().iter().copied()).collect();
-    let counted = words.len() + usize::from(ending.is_some());
-    let logprob = words.iter().copied().chain(ending).map(|token| token.logprob).sum::<f32>() / counted as f32;
-    let confidence = words.iter().map(|token| token.probability).sum::<f32>() / words.len() as f32;
-    Some(Stretch { text: String::from_utf8_lossy(&bytes).into_owned(), range, logprob, confidence })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const END: i32 = 100;
-    const TIME: i32 = 200;
-
-    fn token(id: i32, text: &str) -> Token {
-        Token { id, probability: 0.5, logprob: -0.7, bytes: Private::new(text.as_bytes().to_vec()) }
-    }
-
     #[test]
     fn the_context_is_a_multiple_of_256_and_holds_the_audio() {
-        for samples in [1, 8_000, 48_000, 76_800, 76_801, 160_000, 300_000, longest_piece(EncoderContext::Fitted)] {
+        for samples in [
+            1,
+            8_000,
+            48_000,
+            76_800,
+            76_801,
+            160_000,
+            300_000,
+            longest_piece(EncoderContext::Fitted),
+        ] {
             let context = context_for(samples, EncoderContext::Fitted);
             assert_eq!(context % 256, 0);
-            assert!(context <= 1280 && context * SAMPLES_A_POSITION >= samples, "{samples}: {context}");
+            assert!(
+                context <= 1280 && context * SAMPLES_A_POSITION >= samples,
+                "{samples}: {context}"
+            );
         }
         assert_eq!(context_for(3 * 16_000, EncoderContext::Fitted), 256);
         assert_eq!(context_for(3 * 16_000, EncoderContext::Full), 1500);
     }
 
     #[test]
-    fn tokens_without_times_are_one_stretch() {
-        let tokens = [token(1, " set"), token(2, " a"), token(3, " timer"), token(END, "")];
-        let found = stretches(&tokens, END, TIME, 32_000);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].text.as_str(), found[0].range.clone()), (" set a timer", 0..32_000));
-    }
-
-    #[test]
-    fn time_tokens_cut_and_place_the_text() {
-        let tokens = [
-            token(TIME, ""),
-            token(1, " one"),
-            token(TIME + 50, ""),
-            token(TIME + 75, ""),
-            token(2, " two"),
-            token(TIME + 900, ""),
-            token(END, ""),
-        ];
-        let found: Vec<_> = stretches(&tokens, END, TIME, 32_000).into_iter().map(|s| (s.text, s.range)).collect();
-        assert_eq!(found, [(" one".to_owned(), 0..16_000), (" two".to_owned(), 24_000..32_000)]);
-    }
-
-    #[test]
-    fn times_that_run_backwards_do_not() {
-        let tokens = [token(TIME + 80, ""), token(1, " one"), token(TIME + 20, ""), token(2, " two"), token(END, "")];
-        let found = stretches(&tokens, END, TIME, 32_000);
-        assert!(found.iter().all(|s| s.range.start <= s.range.end && s.range.end <= 32_000), "{found:?}");
-        assert_eq!(found.len(), 2);
-    }
-
-    #[test]
-    fn a_letter_spread_over_two_tokens_is_whole_again() {
-        let mut halves = [token(1, ""), token(2, "")];
-        halves[0].bytes = Private::new(vec![b' ', 0xC3]);
-        halves[1].bytes = Private::new(vec![0xA9]);
-        assert_eq!(stretches(&halves, END, TIME, 16_000)[0].text, " é");
-    }
-
-    #[test]
     fn a_sample_that_is_no_number_becomes_silence() {
-        assert_eq!(without_non_finite(&[0.5, f32::NAN, f32::INFINITY]), Some(vec![0.5, 0.0, 0.0]));
+        assert_eq!(
+            without_non_finite(&[0.5, f32::NAN, f32::INFINITY]),
+            Some(vec![0.5, 0.0, 0.0])
+        );
         assert_eq!(without_non_finite(&[0.5]), None);
     }
 }

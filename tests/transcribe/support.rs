@@ -9,24 +9,36 @@ use hark::transcribe::whisper::{Whisper, WhisperSettings};
 /// assets. Without any of them the tests cannot mean anything, so they fail.
 pub fn model() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let assets = std::env::var_os("HARK_TEST_ASSETS").map_or_else(|| root.join("../shared"), PathBuf::from);
+    let assets =
+        std::env::var_os("HARK_TEST_ASSETS").map_or_else(|| root.join("../shared"), PathBuf::from);
     let places = [
         std::env::var_os("HARK_TEST_MODEL").map(PathBuf::from),
         Some(root.join("models/starter.en.bin")),
         Some(assets.join("models/starter/prototype-q8_0.bin")),
-        Some(PathBuf::from("/work/shared/models/starter/prototype-q8_0.bin")),
+        Some(PathBuf::from(
+            "/work/shared/models/starter/prototype-q8_0.bin",
+        )),
     ];
     let places: Vec<PathBuf> = places.into_iter().flatten().collect();
     places
         .iter()
         .find(|place| place.is_file())
-        .unwrap_or_else(|| panic!("no speech model for the tests: set HARK_TEST_MODEL or provide one of {places:?}"))
+        .unwrap_or_else(|| {
+            panic!(
+                "no speech model for the tests: set HARK_TEST_MODEL or provide one of {places:?}"
+            )
+        })
         .clone()
 }
 
 /// One thread, so that results and times are the same on every machine.
 pub fn settings() -> WhisperSettings {
-    WhisperSettings { threads: 1, gpu: false, flash_attention: false, ..WhisperSettings::default() }
+    WhisperSettings {
+        threads: 1,
+        gpu: false,
+        flash_attention: false,
+        ..WhisperSettings::default()
+    }
 }
 
 pub fn whisper(settings: WhisperSettings) -> Whisper {
@@ -34,11 +46,15 @@ pub fn whisper(settings: WhisperSettings) -> Whisper {
 }
 
 pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 pub fn clip(name: &str) -> Vec<f32> {
-    decode_mono(Input::File(&data(name)), &mut |_| {}).expect("a clip of the repository decodes").samples
+    decode_mono(Input::File(&data(name)), &mut |_| {})
+        .expect("a clip of the repository decodes")
+        .samples
 }
 
 /// What the clips say.

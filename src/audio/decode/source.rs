@@ -1,0 +1,180 @@
+//! The bytes of an audio file, seekable, counted, with false lengths in a WAV header corrected.
+//!
+//! Used by the decoder on its caller's thread.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::io::MediaSource;
+
+use super::{DecodeError, Input};
+
+/// Opens the input and says what its name hints at.
+pub(super) fn open(input: Input<'_>) -> Result<(Source, Hint), DecodeError> {
+    let mut hint = Hint::new();
+    let (mut inner, length): (Box<dyn ReadSeek>, u64) = match input {
+        Input::File(path) => {
+            let unreadable = |reason| DecodeError::Unreadable {
+                path: path.to_owned(),
+                reason,
+            };
+            if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+                hint.with_extension(extension);
+            }
+            let mut file = File::open(path).map_err(unreadable)?;
+            let meta = file.metadata().map_err(unreadable)?;
+            if meta.is_dir() {
+                return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+            }
+            if meta.is_file() {
+                (Box::new(file), meta.len())
+            } else {
+                // A pipe (process substitution) cannot be rewound.
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).map_err(unreadable)?;
+                let length = bytes.len() as u64;
+                (Box::new(Cursor::new(bytes)), length)
+            }
+        }
+        Input::Bytes(_, bytes) => {
+            let length = bytes.len() as u64;
+            (Box::new(Cursor::new(bytes)), length)
+        }
+    };
+    let mut head = Vec::new();
+    let readable = inner
+        .by_ref()
+        .take(HEAD)
+        .read_to_end(&mut head)
+        .and_then(|_| inner.rewind());
+    if let Err(error) = readable {
+        let reason = error.to_string();
+        return Err(DecodeError::NotAudio {
+            name: "the input".to_owned(),
+            reason,
+        });
+    }
+    let patches = wav_length_patches(&head, length);
+    Ok((
+        Source {
+            inner,
+            length,
+            at: 0,
+            done: Arc::default(),
+            patches,
+        },
+        hint,
+    ))
+}
+
+/// Bytes in which the chunks before a WAV file's samples are looked for.
+const HEAD: u64 = 4096;
+
+/// Lengths in the header of a WAV file that are placeholders: they are read as "unknown" (all ones).
+///
+/// A program that writes to a pipe cannot know the length: espeak-ng writes 0x7ffff000, sox 0x7ffff024 or so, ffmpeg all
+/// ones; a recorder that was killed leaves zeros.
+fn wav_length_patches(head: &[u8], length: u64) -> Vec<(u64, [u8; 4])> {
+    const UNKNOWN: [u8; 4] = [0xff; 4];
+    const PLACEHOLDER: u32 = 0x7fff_0000;
+    let number = |at: usize| {
+        head.get(at..at + 4)
+            .and_then(|b| b.try_into().ok())
+            .map(u32::from_le_bytes)
+    };
+    if !head.starts_with(b"RIFF") || head.get(8..12) != Some(b"WAVE") {
+        return Vec::new();
+    }
+    let mut patches = Vec::new();
+    if number(4).is_some_and(|declared| !(4..PLACEHOLDER).contains(&declared)) {
+        patches.push((4, UNKNOWN));
+    }
+    let mut at = 12;
+    while let (Some(tag), Some(size)) = (head.get(at..at + 4), number(at + 4)) {
+        if tag == b"data" {
+            let rest = length.saturating_sub(at as u64 + 8);
+            if size >= PLACEHOLDER || (size == 0 && rest > 0) {
+                patches.push((at as u64 + 4, UNKNOWN));
+                patches.push((4, UNKNOWN));
+            }
+            break;
+        }
+        at += 8 + size as usize + size as usize % 2;
+    }
+    patches
+}
+
+trait ReadSeek: Read + Seek + Send + Sync {}
+impl<T: Read + Seek + Send + Sync> ReadSeek for T {}
+
+/// The bytes of the input with the patches laid over them; counts what has been read.
+pub(super) struct Source {
+    inner: Box<dyn ReadSeek>,
+    /// In all.
+    pub(super) length: u64,
+    at: u64,
+    /// The farthest byte that has been read.
+    pub(super) done: Arc<AtomicU64>,
+    patches: Vec<(u64, [u8; 4])>,
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        for (start, bytes) in &self.patches {
+            for (offset, byte) in (*start..).zip(bytes) {
+                if (self.at..self.at + read as u64).contains(&offset) {
+                    buffer[(offset - self.at) as usize] = *byte;
+                }
+            }
+        }
+        self.at += read as u64;
+        self.done.fetch_max(self.at, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl Seek for Source {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = self.inner.seek(to)?;
+        Ok(self.at)
+    }
+}
+
+impl MediaSource for Source {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_of_lengths_are_found() {
+        let wav = |riff: u32, data: u32| {
+            let mut head = b"RIFF".to_vec();
+            head.extend(riff.to_le_bytes());
+            head.extend(b"WAVEfmt \x10\0\0\0");
+            head.extend([0; 16]);
+            head.extend(b"data");
+            head.extend(data.to_le_bytes());
+            head
+        };
+        assert_eq!(wav_length_patches(&wav(136, 100), 144), []);
+        assert_eq!(
+            wav_length_patches(&wav(0x7fff_f024, 0x7fff_f000), 144).len(),
+            3
+        );
+        assert_eq!(wav_length_patches(&wav(0, 0), 144).len(), 3);
+        assert_eq!(wav_length_patches(b"RIFF", 4), []);
+    }
+}
