@@ -147,6 +147,14 @@ async fn calls_tools(backend: &dyn LlmBackend) {
         ("get_weather", &json!({"city": "Oslo"}))
     );
     assert!(!call.id.is_empty() && reply.text().is_empty());
+    // The scripted model thinks before it calls unless it is told not to.
+    assert!(
+        !reply
+            .deltas
+            .iter()
+            .any(|delta| matches!(delta, Delta::Reasoning(_))),
+        "thinking is off"
+    );
     assert!(matches!(
         reply.deltas.last(),
         Some(Delta::Done {
