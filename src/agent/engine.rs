@@ -360,25 +360,38 @@ impl Run {
 
     /// Gets a stream, waiting for a model that loads.
     async fn open(&mut self, messages: &[Message]) -> Result<DeltaStream, Trouble> {
-        let backend = Arc::clone(&self.ask.backend);
-        let mut waited = Duration::ZERO;
+        match self.request(messages).await? {
+            Err(LlmError::Loading) => {}
+            other => return Ok(other?),
+        }
+        self.tell_waiting(Waiting::Loading).await?;
+        let limit = self.ask.limits.loading;
+        let loaded = timeout(limit, self.request_until_loaded(messages)).await;
+        loaded.unwrap_or(Err(LlmError::Loading.into()))
+    }
+
+    async fn request_until_loaded(&mut self, messages: &[Message]) -> Result<DeltaStream, Trouble> {
         loop {
-            let request = ChatRequest {
-                messages: messages.to_vec(),
-                tools: self.ask.tools.clone(),
-                max_tokens: self.ask.limits.max_tokens,
-                temperature: self.ask.limits.temperature,
-            };
-            let opened = self.patiently(backend.chat(request)).await?;
-            match opened {
-                Err(LlmError::Loading) if waited < self.ask.limits.loading => {
-                    self.tell_waiting(Waiting::Loading).await?;
-                    sleep(LOADING_POLL).await;
-                    waited += LOADING_POLL;
-                }
+            sleep(LOADING_POLL).await;
+            match self.request(messages).await? {
+                Err(LlmError::Loading) => {}
                 other => return Ok(other?),
             }
         }
+    }
+
+    async fn request(
+        &mut self,
+        messages: &[Message],
+    ) -> Result<Result<DeltaStream, LlmError>, Stop> {
+        let backend = Arc::clone(&self.ask.backend);
+        let request = ChatRequest {
+            messages: messages.to_vec(),
+            tools: self.ask.tools.clone(),
+            max_tokens: self.ask.limits.max_tokens,
+            temperature: self.ask.limits.temperature,
+        };
+        self.patiently(backend.chat(request)).await
     }
 
     /// Reads one stream to its end. The error says whether anything had come.

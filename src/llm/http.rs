@@ -179,7 +179,7 @@ impl Http {
         if response.status() == reqwest::StatusCode::OK {
             return Ok(Ok(response));
         }
-        Ok(Err(refusal(response, self.timeouts.silence).await))
+        Ok(Err(refusal(response, self.timeouts.probe).await))
     }
 
     /// The deltas of an answer that has begun.

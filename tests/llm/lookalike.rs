@@ -95,25 +95,18 @@ impl Drop for Work {
 
 async fn chat(stream: &mut TcpStream, request: &Request, seen: &Arc<Seen>, shelf: &Shelf) {
     seen.bodies.lock().unwrap().push(request.body.clone());
-    let model = request.body["model"].as_str().unwrap_or_default();
-    let installed = shelf.tags["models"].as_array().unwrap();
-    if !installed
-        .iter()
-        .any(|entry| entry["name"] == model || entry["name"] == format!("{model}:latest"))
-    {
+    if let Some((status, error)) = refusal(&request.body, shelf) {
         send(
             stream,
-            &sized(
-                404,
-                &json!({"error": format!("model '{model}' not found")}).to_string(),
-            ),
+            &sized(status, &json!({ "error": error }).to_string()),
         )
         .await;
         return;
     }
     seen.working.fetch_add(1, Ordering::SeqCst);
     let _work = Work(Arc::clone(seen));
-    if !send(stream, b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n").await {
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
+    if !send(stream, HEAD).await {
         return;
     }
     let limit = request.body["options"]["num_predict"]
@@ -121,20 +114,42 @@ async fn chat(stream: &mut TcpStream, request: &Request, seen: &Arc<Seen>, shelf
         .unwrap_or(u64::MAX);
     for (written, line) in lines(&request.body).enumerate() {
         let is_last = line.contains(r#""done":true"#);
-        let line = if written as u64 == limit && !is_last {
-            cut_short(written)
-        } else {
-            line
-        };
+        let is_cut = written as u64 == limit && !is_last;
+        let line = if is_cut { cut_short(written) } else { line };
         if !send(stream, format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).await {
             return;
         }
-        if line.contains(r#""done":true"#) {
+        if is_last || is_cut {
             break;
         }
         sleep(Duration::from_millis(2)).await;
     }
     send(stream, b"0\r\n\r\n").await;
+}
+
+/// What Ollama answers before it works: it does not know the model, or cannot read an old call's arguments.
+fn refusal(body: &Value, shelf: &Shelf) -> Option<(u16, String)> {
+    let messages = body["messages"].as_array().unwrap();
+    let mut calls = messages
+        .iter()
+        .filter_map(|message| message["tool_calls"].as_array())
+        .flatten();
+    if calls.any(|call| !call["function"]["arguments"].is_object()) {
+        return Some((
+            400,
+            "json: cannot unmarshal string into Go struct field".to_owned(),
+        ));
+    }
+    let model = body["model"].as_str().unwrap_or_default();
+    let names = shelf.tags["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["name"].as_str().unwrap());
+    let known = names
+        .into_iter()
+        .any(|name| name == model || name.strip_suffix(":latest") == Some(model));
+    (!known).then(|| (404, format!("model '{model}' not found")))
 }
 
 /// The lines of the reply that fits the conversation: those that the scripted model of the other server says.
