@@ -25,7 +25,8 @@ pub struct Espeak {
 }
 
 impl Espeak {
-    /// Finds the program and checks that it has the voice.
+    /// Finds the program and checks that it has the voice. (It takes a name whose first part is a language, like "no-such",
+    /// for a voice of that language.)
     ///
     /// # Errors
     /// [`SpeakError::Unavailable`] when it is not installed, [`SpeakError::NoVoice`] when it does not know the voice.

@@ -18,6 +18,9 @@ struct Value {
     percent: bool,
 }
 
+/// What an instruction does with its two numbers.
+type Operation = fn(f64, f64) -> f64;
+
 type Parsed = Option<Result<Value, Impossible>>;
 
 struct Parser<'a, 'w> {
@@ -77,7 +80,7 @@ fn without_question<'a, 'w>(words: &'a [&'w str]) -> &'a [&'w str] {
 /// "add five and seven", "subtract 3 from 10", "divide ten by four".
 fn instruction(words: &[&str]) -> Option<Result<f64, Impossible>> {
     let (verb, rest) = words.split_first()?;
-    let (joints, operation): (&[&str], fn(f64, f64) -> f64) = match *verb {
+    let (joints, operation): (&[&str], Operation) = match *verb {
         "add" => (&["and", "to", "plus"], |a, b| a + b),
         "subtract" | "take" => (&["from"], |a, b| b - a),
         "multiply" => (&["by", "and", "with"], |a, b| a * b),

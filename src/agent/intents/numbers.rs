@@ -245,7 +245,7 @@ mod tests {
             ("a hundred", 100.0),
             ("three million two hundred thousand and one", 3_200_001.0),
             ("point five", 0.5),
-            ("three point one four", 3.14),
+            ("three point two five", 3.25),
             ("two point five million", 2_500_000.0),
             ("2 million", 2_000_000.0),
             ("two and a half", 2.5),

@@ -47,6 +47,9 @@ fn volume(words: &[&str], phrase: &str) -> Option<Intent> {
 
 /// "set the volume to forty percent", "volume 40".
 fn volume_asked(words: &[&str]) -> Option<u8> {
+    if matches!(words, ["maximum" | "max" | "full", "volume"]) {
+        return Some(100);
+    }
     let openings: &[&[&str]] = &[
         &["set", "the", "volume", "to"],
         &["set", "volume", "to"],

@@ -17,13 +17,22 @@ pub(super) fn with_next(core: &str, close: &str, after: Option<&str>) -> Option<
     None
 }
 
-/// A unit that stands apart from its number: "10 km".
+/// A unit that stands apart from its number: "10 km", "9:05 am".
 pub(super) fn unit_after_number(core: &str, before: Option<&str>) -> Option<String> {
     let number = before?.trim_start_matches(['(', '~', '-', '+']);
+    match core.to_lowercase().as_str() {
+        "am" | "a.m" if time(number).is_some() || is_hour(number) => return Some("A M".to_owned()),
+        "pm" | "p.m" if time(number).is_some() || is_hour(number) => return Some("P M".to_owned()),
+        _ => {}
+    }
     if !is_number(number) && range(number).is_none() {
         return None;
     }
     unit(core, number == "1").map(str::to_owned)
+}
+
+fn is_hour(text: &str) -> bool {
+    text.parse().is_ok_and(|hour: u8| (1..=12).contains(&hour))
 }
 
 /// The first reading that fits.
