@@ -1,6 +1,86 @@
 //! Everything that differs from system to system, behind the same functions: the only place with `target_os`.
+//!
+//! Each system has one module with the same set of functions, of which exactly one is compiled; the functions here give
+//! them their names and documentation. [`clock`] and [`directories`] decide nothing by system. Any thread may call
+//! anything here, except [`run_main_loop`], which belongs to the main thread.
 
 pub mod clock;
+pub mod command;
+pub mod directories;
 pub mod disk;
 pub mod gpu;
+pub mod speech;
 pub mod tls;
+pub mod volume;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as system;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as system;
+
+#[cfg(not(any(target_os = "macos", target_os = "linux")))]
+mod other;
+#[cfg(not(any(target_os = "macos", target_os = "linux")))]
+use other as system;
+
+/// Whether this process may open the microphone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It may.
+    Granted,
+    /// The user said no: see [`microphone_settings_hint`].
+    Denied,
+    /// The administrator of the machine said no.
+    Restricted,
+    /// Nobody has been asked yet: the system asks when a stream is opened.
+    NotAsked,
+    /// This system has no such switch.
+    NotApplicable,
+}
+
+/// Whether this process may open the microphone. Asks nobody.
+#[must_use]
+pub fn microphone_permission() -> Permission {
+    system::microphone_permission()
+}
+
+/// Where the user can change [`microphone_permission`], as a sentence.
+#[must_use]
+pub fn microphone_settings_hint() -> &'static str {
+    system::MICROPHONE_SETTINGS_HINT
+}
+
+/// The machine's memory in bytes; `None` if the system does not tell.
+#[must_use]
+pub fn total_memory_bytes() -> Option<u64> {
+    system::total_memory_bytes()
+}
+
+/// The command with which a package is installed here, for remedies.
+#[must_use]
+pub fn install_command(package: &str) -> String {
+    format!("{} {package}", system::INSTALL_COMMAND)
+}
+
+/// The name of this system as users know it.
+#[must_use]
+pub fn system_name() -> &'static str {
+    system::NAME
+}
+
+/// Runs `work` on a thread of its own while the main thread serves the system's event loop, where there is one: macOS
+/// delivers speech buffers, hotkeys and permission dialogs there. Elsewhere `work` simply runs. Call it once, from the
+/// main thread; a panic of `work` is passed on.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn run_main_loop<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
+    system::run_main_loop(work)
+}

@@ -1,7 +1,11 @@
 //! Text to sound: the [`Synthesizer`] trait, its implementations, and the speaking thread.
+//!
+//! [`open`] makes a synthesizer from a row of [`ENGINES`]; the speaking thread ([`thread`]) or a command owns it.
 
 pub mod espeak;
+pub mod resample;
 pub mod say;
+pub mod system;
 pub mod thread;
 
 use std::ops::ControlFlow;
@@ -66,3 +70,64 @@ pub trait Synthesizer: Send {
         on_piece: &mut dyn FnMut(SpeechPiece<'_>) -> ControlFlow<()>,
     ) -> Result<(), SpeakError>;
 }
+
+/// One way to speak, as `tts.engine` names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Engine {
+    /// Its name.
+    pub name: &'static str,
+    /// Makes a synthesizer, or tells why it cannot be had here.
+    pub open: fn(&VoiceSettings) -> Result<Box<dyn Synthesizer>, SpeakError>,
+}
+
+/// All engines, best first: `auto` takes the first that opens.
+pub const ENGINES: &[Engine] = &[
+    Engine {
+        name: system::ENGINE,
+        open: |settings| Ok(Box::new(system::AvSpeech::open(settings)?)),
+    },
+    Engine {
+        name: say::ENGINE,
+        open: |settings| Ok(Box::new(say::Say::open(settings)?)),
+    },
+    Engine {
+        name: espeak::ENGINE,
+        open: |settings| Ok(Box::new(espeak::Espeak::open(settings)?)),
+    },
+];
+
+/// Opens the engine named `engine`, or with `auto` the best that is here.
+///
+/// # Errors
+/// [`SpeakError::NoVoice`] when the engine is here and the voice is not; [`SpeakError::Unavailable`] for an unknown name
+/// (the reason lists the known ones), an engine that is not here, or, with `auto`, when none is (the reason says what to
+/// install).
+pub fn open(engine: &str, settings: &VoiceSettings) -> Result<Box<dyn Synthesizer>, SpeakError> {
+    if engine != AUTO {
+        let Some(row) = ENGINES.iter().find(|row| row.name == engine) else {
+            let known: Vec<&str> = ENGINES.iter().map(|row| row.name).collect();
+            return Err(SpeakError::Unavailable {
+                engine: "of that name",
+                reason: format!("the known ones are {AUTO}, {}", known.join(", ")),
+            });
+        };
+        return (row.open)(settings);
+    }
+    let mut last = None;
+    for row in ENGINES {
+        match (row.open)(settings) {
+            Ok(synthesizer) => return Ok(synthesizer),
+            // A voice that this engine lacks may be another's, so the search goes on; it is the better thing to report.
+            Err(error @ SpeakError::NoVoice { .. }) => last = Some(error),
+            Err(error) => {
+                last = last
+                    .filter(|e| matches!(e, SpeakError::NoVoice { .. }))
+                    .or(Some(error))
+            }
+        }
+    }
+    Err(last.expect("the table has rows"))
+}
+
+/// The engine name that leaves the choice to [`open`].
+pub const AUTO: &str = "auto";

@@ -1,1 +1,523 @@
-//! The speaking thread.
+//! The speaking thread: clauses in, sound out, and an exact account of what was heard.
+//!
+//! [`Speaking`] is the handle that the wiring holds. The thread `speak` owns the sink and the account; a second one,
+//! `speak-voice`, owns the synthesizer, because that blocks: so a hush takes effect at once, and the next clause is made
+//! while the current one plays. At most [`LEAD`] of sound is handed to the sink ahead of what it has played, so that a
+//! pause is heard soon and little is thrown away.
+//!
+//! Promises: clauses are played in the order of their commands; after a [`SpeakCommand::Hush`] nothing of that turn or of
+//! an earlier one is played, whatever was or will be queued; every hush is answered by one [`SpeakEvent::Hushed`], which is the last event of
+//! its turn; a turn ends with exactly one of `Finished`, `Hushed`, `Failed`. Turn ids must only grow. A soft end of the
+//! sound at a hush is the sink's matter: only the device knows which sample it is playing.
+
+mod account;
+mod voice;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crate::audio::{AudioSink, PlaybackError};
+use crate::flow::{Heard, ReplyChunk};
+use crate::ids::{ChunkSeq, TurnId};
+use crate::platform::clock::Clock;
+use crate::time::Mono;
+
+use super::{SpeakError, Synthesizer};
+use account::ClauseAccount;
+use voice::{Job, Made, Output, Voice};
+
+/// What the speaking thread is told.
+pub enum SpeakCommand {
+    /// Say this clause after those already queued.
+    Say(ReplyChunk),
+    /// No more clauses come for this turn.
+    End {
+        /// Which.
+        turn: TurnId,
+    },
+    /// Be silent about this turn, now and for ever.
+    Hush {
+        /// Which.
+        turn: TurnId,
+    },
+    /// Stop feeding the loudspeaker: it falls silent within [`LEAD`].
+    Pause,
+    /// Go on where [`Self::Pause`] stopped.
+    Resume,
+    /// Play through another loudspeaker from now on (the old one was lost or is no longer wanted).
+    Sink(Box<dyn AudioSink>),
+    /// Be silent, close the sink and end the thread.
+    Stop,
+}
+
+/// What the speaking thread tells. The callback runs on that thread and must not block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SpeakEvent {
+    /// The first sample of a clause was made.
+    Synthesised {
+        /// The turn.
+        turn: TurnId,
+        /// The clause.
+        seq: ChunkSeq,
+        /// When.
+        when: Mono,
+    },
+    /// The first sample of a clause was played.
+    Audible {
+        /// The turn.
+        turn: TurnId,
+        /// The clause.
+        seq: ChunkSeq,
+        /// When.
+        when: Mono,
+    },
+    /// A clause was heard to its end, or cut by a hush. A clause of which nothing was heard has no such event.
+    Heard(Heard),
+    /// Everything of the turn was heard.
+    Finished {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// The turn was hushed and is silent.
+    Hushed {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// The turn cannot be said to its end; what could be was.
+    Failed {
+        /// The turn.
+        turn: TurnId,
+        /// Why.
+        kind: SpeakFailure,
+    },
+}
+
+/// Why a turn could not be said, by what the caller does about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpeakFailure {
+    /// The engine is gone. Open another.
+    Unavailable,
+    /// The engine has no such voice. Tell the user.
+    NoVoice,
+    /// The engine failed on this text. The next may work.
+    Voice,
+    /// The loudspeaker is gone. Send [`SpeakCommand::Sink`].
+    Output,
+}
+
+impl From<&SpeakError> for SpeakFailure {
+    fn from(error: &SpeakError) -> Self {
+        match error {
+            SpeakError::Unavailable { .. } => Self::Unavailable,
+            SpeakError::NoVoice { .. } => Self::NoVoice,
+            SpeakError::Failed { .. } => Self::Voice,
+        }
+    }
+}
+
+/// The command was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many commands wait. The turn fails and is recorded.
+    #[error("the speaking thread has too much to say")]
+    Full,
+    /// The thread has ended.
+    #[error("the speaking thread has ended")]
+    Ended,
+}
+
+/// What the thread is made of.
+pub struct SpeakingParts {
+    /// The engine.
+    pub synthesizer: Box<dyn Synthesizer>,
+    /// The loudspeaker.
+    pub sink: Box<dyn AudioSink>,
+    /// For the times in the events.
+    pub clock: Clock,
+    /// Receives the events, on the thread `speak`.
+    pub on_event: Box<dyn FnMut(SpeakEvent) + Send>,
+}
+
+/// The handle of the speaking thread.
+pub struct Speaking {
+    commands: SyncSender<SpeakCommand>,
+    silenced: voice::Silenced,
+    thread: JoinHandle<Result<(), PlaybackError>>,
+}
+
+impl Speaking {
+    /// Starts the two threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(parts: SpeakingParts) -> io::Result<Self> {
+        let silenced = voice::Silenced::default();
+        let (commands, receiver) = sync_channel(COMMANDS);
+        let voice = Voice::start(
+            parts.synthesizer,
+            parts.sink.rate(),
+            parts.clock,
+            silenced.clone(),
+        )?;
+        let speaker = Speaker {
+            sink: Some(parts.sink),
+            clock: parts.clock,
+            on_event: parts.on_event,
+            silenced: silenced.clone(),
+            voice: Some(voice),
+            clauses: VecDeque::new(),
+            open: Vec::new(),
+            paused: false,
+        };
+        let thread = Builder::new()
+            .name("speak".to_owned())
+            .spawn(move || speaker.run(&receiver))?;
+        Ok(Self {
+            commands,
+            silenced,
+            thread,
+        })
+    }
+
+    /// Gives a command without waiting.
+    ///
+    /// # Errors
+    /// [`Refused`]; a refused hush has still silenced the turn's synthesis.
+    pub fn try_send(&self, command: SpeakCommand) -> Result<(), Refused> {
+        if let SpeakCommand::Hush { turn } = &command {
+            self.silenced.silence(*turn);
+        }
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => Refused::Full,
+                TrySendError::Disconnected(_) => Refused::Ended,
+            })
+    }
+
+    /// Stops and waits for the threads; at most as long as the synthesizer works on a piece.
+    ///
+    /// # Errors
+    /// [`PlaybackError`] when the sink could not be closed.
+    pub fn stop(self) -> Result<(), PlaybackError> {
+        self.silenced.silence(TurnId(u64::MAX - 1));
+        // An error means that the thread has ended already; joining it tells how.
+        if self.commands.send(SpeakCommand::Stop).is_err() {
+            tracing::debug!("the speaking thread had already ended");
+        }
+        match self.thread.join() {
+            Ok(closed) => closed,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// The thread's own state.
+struct Speaker {
+    /// `None` after it was lost, until another one comes.
+    sink: Option<Box<dyn AudioSink>>,
+    clock: Clock,
+    on_event: Box<dyn FnMut(SpeakEvent) + Send>,
+    silenced: voice::Silenced,
+    /// `None` after its thread has died.
+    voice: Option<Voice>,
+    /// Queued, being made, or playing; in order.
+    clauses: VecDeque<ClauseAccount>,
+    /// Turns that are spoken about, oldest first, and whether their end was announced.
+    open: Vec<(TurnId, bool)>,
+    paused: bool,
+}
+
+impl Speaker {
+    fn run(mut self, commands: &Receiver<SpeakCommand>) -> Result<(), PlaybackError> {
+        while self.wait(commands) {
+            self.take_made();
+            if let Err(error) = self.feed() {
+                self.lose_sink(&error);
+            }
+            self.settle();
+        }
+        self.hush(TurnId(u64::MAX - 1), false);
+        let closed = self.sink.as_mut().map_or(Ok(()), |sink| sink.close());
+        if let Some(voice) = self.voice.take() {
+            voice.stop();
+        }
+        closed
+    }
+
+    /// Waits for a command or for the next look at the loudspeaker; false when it is time to end.
+    fn wait(&mut self, commands: &Receiver<SpeakCommand>) -> bool {
+        let waits_for_voice = self.clauses.iter().all(|clause| clause.is_unmade());
+        let first = if self.clauses.is_empty() {
+            commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else if let (true, Some(voice)) = (waits_for_voice, &self.voice) {
+            // The first samples are on their way: look for them, and for commands in between.
+            if let Ok(output) = voice.made.recv_timeout(TICK) {
+                self.take(output);
+            }
+            Err(RecvTimeoutError::Timeout)
+        } else {
+            commands.recv_timeout(TICK)
+        };
+        let mut next = match first {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        };
+        loop {
+            match next {
+                Some(SpeakCommand::Stop) => return false,
+                Some(command) => self.apply(command),
+                None => {}
+            }
+            next = match commands.try_recv() {
+                Ok(command) => Some(command),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            };
+        }
+    }
+
+    fn apply(&mut self, command: SpeakCommand) {
+        match command {
+            SpeakCommand::Say(chunk) => self.say(chunk),
+            SpeakCommand::End { turn } => {
+                if !self.silenced.is_silenced(turn) {
+                    self.open_turn(turn).1 = true;
+                }
+            }
+            SpeakCommand::Hush { turn } => self.hush(turn, true),
+            SpeakCommand::Pause => self.paused = true,
+            SpeakCommand::Resume => self.paused = false,
+            SpeakCommand::Sink(sink) => self.replace_sink(sink),
+            SpeakCommand::Stop => {}
+        }
+        self.settle();
+    }
+
+    fn say(&mut self, chunk: ReplyChunk) {
+        let turn = chunk.turn;
+        if self.silenced.is_silenced(turn) {
+            return;
+        }
+        self.open_turn(turn);
+        if self.sink.is_none() {
+            self.fail(turn, SpeakFailure::Output);
+            return;
+        }
+        let Some(voice) = &mut self.voice else {
+            self.fail(turn, SpeakFailure::Unavailable);
+            return;
+        };
+        self.clauses.push_back(ClauseAccount::new(&chunk));
+        voice.enqueue(Job {
+            turn,
+            seq: chunk.seq,
+            text: chunk.text,
+        });
+    }
+
+    fn open_turn(&mut self, turn: TurnId) -> &mut (TurnId, bool) {
+        let at = match self.open.iter().position(|(open, _)| *open == turn) {
+            Some(at) => at,
+            None => {
+                self.open.push((turn, false));
+                self.open.len() - 1
+            }
+        };
+        &mut self.open[at]
+    }
+
+    /// Accepts what the synthesizer has made, as long as there is room for it.
+    fn take_made(&mut self) {
+        loop {
+            let limit = self.sink.as_ref().map_or(0, |sink| sink.rate() as usize) * AHEAD_S;
+            let ahead: usize = self.clauses.iter().map(ClauseAccount::unwritten).sum();
+            let Some(voice) = &mut self.voice else { return };
+            voice.feed();
+            if ahead > limit {
+                return;
+            }
+            match voice.made.try_recv() {
+                Ok(output) => self.take(output),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    tracing::error!("the synthesis thread has died");
+                    self.voice = None;
+                    self.fail_all(SpeakFailure::Unavailable);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, output: Output) {
+        let Output { turn, seq, made } = output;
+        // Outputs of hushed turns have no clause any more.
+        let clause = self.clauses.iter_mut().find(|clause| clause.is(turn, seq));
+        let Some(clause) = clause else { return };
+        match made {
+            Made::Begun { when } => (self.on_event)(SpeakEvent::Synthesised { turn, seq, when }),
+            Made::Samples(samples) => clause.add(&samples),
+            Made::Ended => clause.end(None),
+            Made::Failed(kind) => clause.end(Some(kind)),
+        }
+    }
+
+    /// Hands samples to the sink, never more than [`LEAD`] ahead of what it has played.
+    fn feed(&mut self) -> Result<(), PlaybackError> {
+        let Some(sink) = &mut self.sink else {
+            return Ok(());
+        };
+        if self.paused {
+            return Ok(());
+        }
+        let lead = u64::from(sink.rate()) * LEAD.as_millis() as u64 / 1_000;
+        let front = self.clauses.front().map(ClauseAccount::turn);
+        for clause in &mut self.clauses {
+            // The next turn waits until this one has been heard, so that a hush discards samples of one turn only.
+            if Some(clause.turn()) != front {
+                break;
+            }
+            loop {
+                let queued = sink.written().saturating_sub(sink.played());
+                let room = lead.saturating_sub(queued) as usize;
+                if !clause.write(sink.as_mut(), room)? {
+                    break;
+                }
+            }
+            // After a failure nothing of the turn follows.
+            if !clause.is_written() || clause.failure().is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports what has been heard meanwhile and closes what is over.
+    fn settle(&mut self) {
+        let rate = self.sink.as_ref().map_or(1, |sink| sink.rate());
+        let position = self.sink.as_ref().map_or(0, |sink| sink.played());
+        while let Some(clause) = self.clauses.front_mut() {
+            let (turn, seq) = (clause.turn(), clause.seq());
+            if let Some(since) = clause.becomes_audible(position) {
+                let when =
+                    self.clock.now() - Duration::from_secs_f64(since as f64 / f64::from(rate));
+                (self.on_event)(SpeakEvent::Audible { turn, seq, when });
+            }
+            if !clause.is_over(position) {
+                break;
+            }
+            let (failure, heard) = (clause.failure(), clause.heard(position, rate));
+            self.clauses.pop_front();
+            if let Some(extent) = heard {
+                (self.on_event)(SpeakEvent::Heard(Heard { turn, seq, extent }));
+            }
+            if let Some(kind) = failure {
+                self.fail(turn, kind);
+            }
+        }
+        self.finish_turns();
+    }
+
+    fn finish_turns(&mut self) {
+        let clauses = &self.clauses;
+        let finished = |(turn, ended): &(TurnId, bool)| {
+            *ended && clauses.iter().all(|clause| clause.turn() != *turn)
+        };
+        while let Some(at) = self.open.iter().position(finished) {
+            let (turn, _) = self.open.remove(at);
+            (self.on_event)(SpeakEvent::Finished { turn });
+        }
+    }
+
+    /// Silences `turn` and all before it.
+    fn hush(&mut self, turn: TurnId, answer: bool) {
+        self.silenced.silence(turn);
+        self.paused = false;
+        self.open.retain(|(open, _)| *open > turn);
+        let (mut in_sink, mut heard) = (false, Vec::new());
+        if let Some(sink) = &self.sink {
+            let (position, rate) = (sink.played(), sink.rate());
+            for clause in self.clauses.iter().filter(|clause| clause.turn() <= turn) {
+                in_sink |= clause.is_in_sink(position);
+                heard.extend(clause.heard(position, rate).map(|extent| Heard {
+                    turn: clause.turn(),
+                    seq: clause.seq(),
+                    extent,
+                }));
+            }
+        }
+        self.clauses.retain(|clause| clause.turn() > turn);
+        if let Some(voice) = &mut self.voice {
+            voice.forget(turn);
+        }
+        let flushed = match &mut self.sink {
+            Some(sink) if in_sink => sink.flush(),
+            _ => Ok(()),
+        };
+        for heard in heard {
+            (self.on_event)(SpeakEvent::Heard(heard));
+        }
+        if answer {
+            (self.on_event)(SpeakEvent::Hushed { turn });
+        }
+        if let Err(error) = flushed {
+            self.lose_sink(&error);
+        }
+    }
+
+    fn replace_sink(&mut self, sink: Box<dyn AudioSink>) {
+        if let Some(voice) = &self.voice {
+            voice.set_rate(sink.rate());
+        }
+        for clause in &mut self.clauses {
+            clause.move_to(sink.written());
+        }
+        let old = self.sink.replace(sink);
+        if let Some(Err(error)) = old.map(|mut old| old.close()) {
+            tracing::warn!(%error, "the old output was not closed cleanly");
+        }
+    }
+
+    fn lose_sink(&mut self, error: &PlaybackError) {
+        tracing::warn!(%error, "the output was lost");
+        self.sink = None;
+        self.fail_all(SpeakFailure::Output);
+    }
+
+    fn fail_all(&mut self, kind: SpeakFailure) {
+        for (turn, _) in self.open.clone() {
+            self.fail(turn, kind);
+        }
+    }
+
+    fn fail(&mut self, turn: TurnId, kind: SpeakFailure) {
+        self.silenced.silence(turn);
+        self.clauses.retain(|clause| clause.turn() != turn);
+        if let Some(voice) = &mut self.voice {
+            voice.forget(turn);
+        }
+        if self.open.iter().any(|(open, _)| *open == turn) {
+            self.open.retain(|(open, _)| *open != turn);
+            (self.on_event)(SpeakEvent::Failed { turn, kind });
+        }
+    }
+}
+
+/// Sound that is handed to the sink ahead of what it has played. Larger than the device's buffers and than any wait of
+/// this thread on a loaded machine, small enough that a pause is heard at once.
+pub const LEAD: Duration = Duration::from_millis(250);
+
+/// How often the loudspeaker is looked at while something is being said.
+const TICK: Duration = Duration::from_millis(3);
+
+/// Seconds of sound that are kept beyond [`LEAD`]: the next clauses are made while the current one plays.
+const AHEAD_S: usize = 4;
+
+/// Commands that may wait; the thread empties the queue every few milliseconds.
+const COMMANDS: usize = 64;

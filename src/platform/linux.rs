@@ -1,0 +1,171 @@
+//! Linux: XDG folders, `/proc`, and the volume through PipeWire's or PulseAudio's command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Permission;
+use super::command::{CommandError, run};
+use super::directories::Directories;
+use super::speech::{OnSamples, SystemVoiceError, Utterance};
+use super::volume::{Volume, VolumeError};
+
+pub(super) const NAME: &str = "Linux";
+pub(super) const INSTALL_COMMAND: &str = "sudo apt-get install";
+pub(super) const MICROPHONE_SETTINGS_HINT: &str = "Check with `pactl list sources short` that a microphone is there, and that your user may use it.";
+
+pub(super) fn microphone_permission() -> Permission {
+    Permission::NotApplicable
+}
+
+pub(super) fn total_memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {
+    Ok(work())
+}
+
+pub(super) fn directories(path: &dyn Fn(&str) -> Option<PathBuf>) -> Option<Directories> {
+    // The specification says that a relative path in these variables is to be ignored.
+    let xdg = |name: &str, usual: &str| {
+        path(name)
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(path("HOME")?.join(usual)))
+            .map(|base| base.join("hark"))
+    };
+    let state = xdg("XDG_DATA_HOME", ".local/share")?;
+    let session = xdg("XDG_STATE_HOME", ".local/state")?;
+    let runtime = path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());
+    Some(Directories {
+        config: xdg("XDG_CONFIG_HOME", ".config")?,
+        logs: session.join("logs"),
+        runtime: runtime.map_or(session, |path| path.join("hark")),
+        state,
+    })
+}
+
+/// There is no system voice: no value of this type exists.
+#[derive(Debug)]
+pub(super) enum Voice {}
+
+impl Voice {
+    pub(super) fn open() -> Option<Self> {
+        None
+    }
+
+    pub(super) fn say(
+        &mut self,
+        _utterance: Utterance<'_>,
+        _on_samples: OnSamples<'_>,
+    ) -> Result<(), SystemVoiceError> {
+        match *self {}
+    }
+}
+
+pub(super) fn volume() -> Result<Volume, VolumeError> {
+    let wpctl = run("wpctl", &["get-volume", "@DEFAULT_AUDIO_SINK@"], LIMIT);
+    if let Some(printed) = unless_missing(wpctl)? {
+        return read_wpctl(&printed).ok_or(VolumeError::Unreadable);
+    }
+    let level = unless_missing(run("pactl", &["get-sink-volume", "@DEFAULT_SINK@"], LIMIT))?
+        .ok_or(VolumeError::Unsupported)?;
+    let mute = run("pactl", &["get-sink-mute", "@DEFAULT_SINK@"], LIMIT)?;
+    read_pactl(&level, &mute).ok_or(VolumeError::Unreadable)
+}
+
+pub(super) fn set_volume(percent: u8) -> Result<(), VolumeError> {
+    let percent = format!("{percent}%");
+    first_present(
+        &["set-volume", "@DEFAULT_AUDIO_SINK@", &percent],
+        &["set-sink-volume", "@DEFAULT_SINK@", &percent],
+    )
+}
+
+pub(super) fn set_muted(muted: bool) -> Result<(), VolumeError> {
+    let switch = if muted { "1" } else { "0" };
+    first_present(
+        &["set-mute", "@DEFAULT_AUDIO_SINK@", switch],
+        &["set-sink-mute", "@DEFAULT_SINK@", switch],
+    )
+}
+
+fn first_present(wpctl: &[&str], pactl: &[&str]) -> Result<(), VolumeError> {
+    if unless_missing(run("wpctl", wpctl, LIMIT))?.is_some()
+        || unless_missing(run("pactl", pactl, LIMIT))?.is_some()
+    {
+        return Ok(());
+    }
+    Err(VolumeError::Unsupported)
+}
+
+fn unless_missing(result: Result<String, CommandError>) -> Result<Option<String>, CommandError> {
+    match result {
+        Ok(printed) => Ok(Some(printed)),
+        Err(CommandError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// "Volume: 0.45 [MUTED]"
+fn read_wpctl(printed: &str) -> Option<Volume> {
+    let level: f32 = printed.split_whitespace().nth(1)?.parse().ok()?;
+    Some(Volume {
+        percent: (level * 100.0).round().clamp(0.0, 100.0) as u8,
+        muted: printed.contains("[MUTED]"),
+    })
+}
+
+/// "Volume: front-left: 39322 /  60% / …" and "Mute: no"; the words before the colons depend on the language.
+fn read_pactl(level: &str, mute: &str) -> Option<Volume> {
+    let percent = level
+        .split('/')
+        .find_map(|part| part.trim().strip_suffix('%'))?;
+    let percent: u32 = percent.parse().ok()?;
+    Some(Volume {
+        percent: u8::try_from(percent.min(100)).ok()?,
+        muted: mute.trim_end().ends_with("yes"),
+    })
+}
+
+/// Both commands wait for the sound server, which may hang.
+const LIMIT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_commands_answers_are_understood() {
+        let half = read_wpctl("Volume: 0.45 [MUTED]\n").unwrap();
+        assert_eq!((half.percent, half.muted), (45, true));
+        let level = "Volume: front-left: 39322 /  60% / -13.31 dB,   front-right: 39322 /  60% / -13.31 dB\n        balance 0.00\n";
+        let pulse = read_pactl(level, "Mute: no\n").unwrap();
+        assert_eq!((pulse.percent, pulse.muted), (60, false));
+        assert!(read_wpctl("Node not found").is_none());
+    }
+
+    #[test]
+    fn this_machine_has_a_plausible_amount_of_memory() {
+        let bytes = total_memory_bytes().unwrap();
+        assert!(bytes > 64 << 20, "{bytes}");
+    }
+
+    #[test]
+    fn xdg_folders_are_taken_and_relative_ones_are_not() {
+        let found = super::super::directories::directories(|name| match name {
+            "HOME" => Some("/home/a".into()),
+            "XDG_CONFIG_HOME" => Some("/conf".into()),
+            "XDG_DATA_HOME" => Some("relative".into()),
+            _ => None,
+        });
+        let found = found.unwrap();
+        assert_eq!(found.config, PathBuf::from("/conf/hark"));
+        assert_eq!(found.state, PathBuf::from("/home/a/.local/share/hark"));
+        assert_eq!(found.logs, PathBuf::from("/home/a/.local/state/hark/logs"));
+    }
+}

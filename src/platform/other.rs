@@ -1,0 +1,65 @@
+//! Systems without any support of their own: the home folder, and no more.
+
+use std::path::PathBuf;
+
+use super::Permission;
+use super::directories::Directories;
+use super::speech::{OnSamples, SystemVoiceError, Utterance};
+use super::volume::{Volume, VolumeError};
+
+pub(super) const NAME: &str = "this system";
+pub(super) const INSTALL_COMMAND: &str = "install the package";
+pub(super) const MICROPHONE_SETTINGS_HINT: &str =
+    "Allow this program to use the microphone in the system's settings.";
+
+pub(super) fn microphone_permission() -> Permission {
+    Permission::NotApplicable
+}
+
+pub(super) fn total_memory_bytes() -> Option<u64> {
+    None
+}
+
+pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {
+    Ok(work())
+}
+
+pub(super) fn directories(path: &dyn Fn(&str) -> Option<PathBuf>) -> Option<Directories> {
+    let root = path("HOME").or_else(|| path("USERPROFILE"))?.join(".hark");
+    Some(Directories {
+        config: root.clone(),
+        logs: root.join("logs"),
+        runtime: root.clone(),
+        state: root,
+    })
+}
+
+/// There is no system voice: no value of this type exists.
+#[derive(Debug)]
+pub(super) enum Voice {}
+
+impl Voice {
+    pub(super) fn open() -> Option<Self> {
+        None
+    }
+
+    pub(super) fn say(
+        &mut self,
+        _utterance: Utterance<'_>,
+        _on_samples: OnSamples<'_>,
+    ) -> Result<(), SystemVoiceError> {
+        match *self {}
+    }
+}
+
+pub(super) fn volume() -> Result<Volume, VolumeError> {
+    Err(VolumeError::Unsupported)
+}
+
+pub(super) fn set_volume(_percent: u8) -> Result<(), VolumeError> {
+    Err(VolumeError::Unsupported)
+}
+
+pub(super) fn set_muted(_muted: bool) -> Result<(), VolumeError> {
+    Err(VolumeError::Unsupported)
+}
