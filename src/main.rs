@@ -1,3 +1,7 @@
 //! The `hark` command: parses, dispatches, prints an error with its remedy, exits with a documented code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hark::cli::main()
+}

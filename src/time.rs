@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Samples a second everywhere inside Hark: the rate of Whisper and of the voice-activity model.
 pub const SAMPLE_RATE: u32 = 16_000;
 
-/// Samples in one [`crate::hearing::Frame`]: 32 ms, the window that the voice-activity model was trained on.
+/// Samples in one [`crate::flow::Frame`]: 32 ms, the window that the voice-activity model was trained on.
 pub const FRAME_SAMPLES: usize = 512;
 
 /// Time since the daemon started, as the driver measured it.

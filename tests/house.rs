@@ -2,6 +2,8 @@
 //!
 //! **core** (pure, synchronous, no clock, no I/O) ← **edge** (one piece of I/O each) ← **wiring** (`daemon`, `cli`, `main`).
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -349,7 +351,8 @@ fn unsafe_stands_only_in_platform_and_model_ffi_and_is_explained() {
             if !code.contains("unsafe {") && !code.contains("unsafe impl") {
                 continue;
             }
-            let place = part(&source.path) == "platform" || MODEL_FFI.contains(&source.path.as_str());
+            let place =
+                part(&source.path) == "platform" || MODEL_FFI.contains(&source.path.as_str());
             let explained = lines[index.saturating_sub(6)..index]
                 .iter()
                 .any(|line| line.contains("SAFETY:"));

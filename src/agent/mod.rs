@@ -1,5 +1,6 @@
 //! The agent: answers a question from the local intents or the resident model, clause by clause.
 
+pub mod answer;
 pub mod clauses;
 pub mod engine;
 pub mod intents;

@@ -1,7 +1,264 @@
-//! The command line.
+//! The command line: one file a verb, thin. Contracts (names, JSON keys, exit codes) stand in the README.
 
+pub mod ask;
 pub mod config;
 pub mod console;
+pub mod demo;
+pub mod devices;
+pub mod failure;
+pub mod listen;
+pub mod logging;
 pub mod models;
+pub mod receipt;
+pub mod run;
+pub mod say;
 pub mod transcribe;
 pub mod transcripts;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::config::{Config, Places, Request};
+use crate::daemon::parts;
+use failure::Failure;
+
+/// A voice-first local assistant: hears, understands and answers on this machine, and sends nothing anywhere.
+#[derive(Debug, Parser)]
+#[command(name = "hark", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Start here:\n  hark demo                 one spoken question, answered with what this machine has\n  hark run                  listen for the wake phrase until stopped\n  hark ask \"what time is it\""
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Log more to standard error (-v: what happens, -vv: details); what was said is never logged
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Listens and answers, in the foreground (launchd and systemd start this)
+    Run(run::RunArgs),
+    /// One whole turn with what this machine has, with the receipt of where the time went
+    Demo(demo::DemoArgs),
+    /// Answers a typed question
+    Ask(ask::AskArgs),
+    /// Says a text
+    Say(say::SayArgs),
+    /// Turns recordings into text
+    Transcribe(transcribe::Args),
+    /// Transcribes the microphone live; nothing is answered
+    Listen(listen::ListenArgs),
+    /// Lists microphones and loudspeakers, which one is used and why
+    Devices(devices::DevicesArgs),
+    /// Speech models: list, pull, verify, remove
+    Models(models::Args),
+    /// The log of what was said: list, search, export, forget
+    Transcripts(transcripts::TranscriptsArgs),
+    /// Settings: path, show, check, init
+    Config(config::ConfigArgs),
+    /// Prints the completions of a shell
+    #[command(after_help = "Example:\n  hark completions zsh > ~/.zfunc/_hark")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    #[command(after_help = "Example:\n  hark man | man -l -")]
+    Man,
+}
+
+/// Parses the arguments, runs the verb, tells what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(panicked));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() {
+                failure::USAGE
+            } else {
+                0
+            };
+            // Printing help into a closed pipe is no failure.
+            error.print().ok();
+            return ExitCode::from(code);
+        }
+    };
+    crate::platform::tls::install();
+    let outcome = crate::platform::run_main_loop(move || {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(cli)))
+    });
+    let outcome = outcome.unwrap_or_else(|error| {
+        Ok(Err(
+            anyhow::Error::new(error).context("no thread to work on")
+        ))
+    });
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            let (code, next) = failure::judge(&error);
+            eprintln!("hark: {error:#}");
+            if let Some(next) = next {
+                eprintln!("  next: {next}");
+            }
+            ExitCode::from(code)
+        }
+        Err(_) => ExitCode::from(failure::BUG),
+    }
+}
+
+/// A reader that has seen enough (`hark … | head`) is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn panicked(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info
+        .location()
+        .map(|place| format!("{}:{}", place.file(), place.line()))
+        .unwrap_or_default();
+    // The payload may quote what was said: the place is enough to find the bug.
+    eprintln!("hark: a bug in Hark, at {place}");
+    eprintln!("  next: please report this line with the output of `hark --version`");
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let places = places()?;
+    let request = Request::from_environment();
+    match cli.verb {
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "hark", &mut std::io::stdout());
+            Ok(())
+        }
+        Verb::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?),
+        Verb::Config(args) => {
+            console::with_standard_streams(|console| config::run(&args, &places, &request, console))
+        }
+        Verb::Transcripts(args) => {
+            console::with_standard_streams(|console| transcripts::run(&args, &places, console))
+        }
+        verb => {
+            let config = crate::config::load(&places, &request)?.0;
+            logging::start(cli.verbose, &config);
+            with_config(
+                verb,
+                &Setting {
+                    config,
+                    places,
+                    request,
+                },
+            )
+        }
+    }
+}
+
+/// What every verb that works with sound or models needs to know.
+#[derive(Debug)]
+pub struct Setting {
+    /// The settings, resolved.
+    pub config: Config,
+    /// Where files lie.
+    pub places: Places,
+    /// What the settings were made of, for verbs whose flags override some.
+    pub request: Request,
+}
+
+impl Setting {
+    /// The settings with flags put over them: name of the flag, key, value.
+    ///
+    /// # Errors
+    /// A flag's value is not allowed.
+    pub fn with_flags(
+        &self,
+        flags: &[(&str, &'static str, Option<&String>)],
+    ) -> anyhow::Result<Config> {
+        let mut request = self.request.clone();
+        for (name, key, value) in flags {
+            if let Some(value) = value {
+                request = request.with_flag(name, key, (*value).clone());
+            }
+        }
+        Ok(crate::config::load(&self.places, &request)?.0)
+    }
+}
+
+fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
+    match verb {
+        Verb::Run(args) => run::run(&args, setting),
+        Verb::Demo(args) => demo::run(&args, setting),
+        Verb::Ask(args) => ask::run(&args, setting),
+        Verb::Say(args) => say::run(&args, setting),
+        Verb::Transcribe(args) => transcribe::run(
+            &args,
+            &parts::library(&setting.places),
+            &transcribe_defaults(&setting.config),
+        ),
+        Verb::Listen(args) => listen::run(&args, setting),
+        Verb::Devices(args) => devices::run(&args, setting),
+        Verb::Models(args) => models::run(&args, &parts::library(&setting.places)),
+        Verb::Config(_) | Verb::Transcripts(_) | Verb::Completions { .. } | Verb::Man => {
+            Err(Failure::failed("this verb needs no settings", "report this as a bug").into())
+        }
+    }
+}
+
+/// What `hark transcribe` does unless its flags say otherwise.
+fn transcribe_defaults(config: &Config) -> transcribe::Defaults {
+    transcribe::Defaults {
+        model: config
+            .stt
+            .model
+            .clone()
+            .unwrap_or_else(|| "auto".to_owned()),
+        language: config.stt.language.clone(),
+        memory_bytes: parts::speech_memory(),
+    }
+}
+
+/// Where Hark's files lie.
+///
+/// # Errors
+/// There is no home folder and `HARK_HOME` is not set.
+fn places() -> anyhow::Result<Places> {
+    let found = crate::platform::directories::from_environment().map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "set HARK_HOME to a folder for Hark's files",
+        )
+    })?;
+    let home = std::env::home_dir().unwrap_or_else(|| found.state.clone());
+    Ok(Places {
+        config_file: found.config.join("config.toml"),
+        state: found.state,
+        home,
+    })
+}
+
+/// A runtime for the verbs that stream from a model.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -114,8 +114,11 @@ impl Live {
         self.receipt.first_sample_ms = self.receipt.first_sample_ms.or(self.after_speech(when));
     }
 
+    /// A file takes a clause in no time, and by its own clock has then played it for as long as it lasts: nothing is heard
+    /// before it was made.
     pub fn audible(&mut self, when: Mono) {
-        self.receipt.first_audio_ms = self.receipt.first_audio_ms.or(self.after_speech(when));
+        let heard = self.after_speech(when).max(self.receipt.first_sample_ms);
+        self.receipt.first_audio_ms = self.receipt.first_audio_ms.or(heard);
     }
 
     pub fn heard(&mut self, heard: Heard) {

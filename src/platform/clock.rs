@@ -1,6 +1,6 @@
 //! The only place that reads clocks.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::time::Mono;
 
@@ -15,6 +15,15 @@ impl Clock {
         Self(Instant::now())
     }
 
+    /// Starts now, and reads a minute already: so the time just before, in which a device's first buffer or a file that is
+    /// read faster than it sounds was "captured", can be told, too.
+    #[must_use]
+    pub fn start_with_lead() -> Self {
+        let now = Instant::now();
+        // A machine that has been up for less has no such instant; only receipts of the first seconds suffer.
+        Self(now.checked_sub(LEAD).unwrap_or(now))
+    }
+
     /// Time since the start.
     #[must_use]
     pub fn now(self) -> Mono {
@@ -27,6 +36,9 @@ impl Clock {
         self.0 + mono.since_start()
     }
 }
+
+/// How far before the start the clock's zero lies.
+const LEAD: Duration = Duration::from_secs(60);
 
 /// Wall time, in the system's time zone.
 #[must_use]

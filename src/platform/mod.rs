@@ -9,6 +9,7 @@ pub mod command;
 pub mod directories;
 pub mod disk;
 pub mod gpu;
+pub mod quiet;
 pub mod speech;
 pub mod tls;
 pub mod volume;

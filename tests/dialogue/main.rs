@@ -1,5 +1,7 @@
 //! The conversation on simulated time: scenarios that read as stories, and properties over random histories.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod properties;
 mod scenarios;
 mod world;

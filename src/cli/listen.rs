@@ -1,0 +1,54 @@
+//! `hark listen`: what the microphone hears, as text, a line an utterance; nothing is answered or kept.
+
+use std::io::Write;
+
+use super::Setting;
+use crate::daemon::hear::{HearEvent, Hearing};
+
+/// Arguments of `hark listen`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  hark listen\n  hark listen --input meeting.m4a --fast --json")]
+pub struct ListenArgs {
+    /// Microphone (a device's name or part of it), or a sound file that is heard as if it were one
+    #[arg(long, value_name = "DEVICE|FILE")]
+    input: Option<String>,
+    /// Reads a file as fast as it can be transcribed
+    #[arg(long)]
+    fast: bool,
+    /// Prints JSON Lines: `transcript` events
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb until the input ends or it is interrupted.
+///
+/// # Errors
+/// The input or the speech model cannot be used.
+pub fn run(args: &ListenArgs, setting: &Setting) -> anyhow::Result<()> {
+    let config = setting.with_flags(&[("--input", "audio.input", args.input.as_ref())])?;
+    let input = super::run::input(&config.audio.input, args.fast)?;
+    let hearing = Hearing {
+        config: &config,
+        places: &setting.places,
+        input,
+    };
+    let json = args.json;
+    crate::daemon::hear::hear(hearing, &mut |event: HearEvent<'_>| {
+        let mut out = std::io::stdout();
+        match event {
+            HearEvent::Ready { input, model } => {
+                eprintln!("listening to {input} with {model}; stop with Ctrl-C");
+                Ok(())
+            }
+            HearEvent::Line(line) if json => writeln!(out, "{}", serde_json::to_string(line)?),
+            HearEvent::Line(line) => match &line.news {
+                crate::daemon::events::News::Transcript { text, start, .. }
+                    if !text.as_str().is_empty() =>
+                {
+                    writeln!(out, "{start:>8.2}  {}", text.as_str())
+                }
+                _ => Ok(()),
+            },
+        }
+    })
+}

@@ -1,0 +1,567 @@
+//! The conductor: the one task that owns the dialogue and the live turn.
+//!
+//! It waits for one thing (its inbox, the dialogue's deadline, shutdown), hands it to the dialogue, executes every effect,
+//! and repeats; nothing here blocks. What threads and tasks report comes through the inbox (256 entries; a sender waits
+//! when it is full, and the rings behind the senders absorb that).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::Desk;
+use super::effectors::Effectors;
+use super::events::{Line, News, Sink};
+use crate::dialogue::{AgentEvent, Dialogue, Effect, Event, Policy, SpeakerEvent};
+use crate::flow::{Extent, Turn};
+use crate::hearing::listen::EarEvent;
+use crate::ids::{ChunkSeq, TurnId};
+use crate::platform::clock::Clock;
+use crate::private::Private;
+use crate::speak::thread::{SpeakCommand, SpeakEvent, SpeakFailure};
+use crate::time::{Anchor, Mono, SamplePos, Span};
+use crate::transcribe::thread::Answer;
+
+/// Entries of the inbox.
+pub const INBOX: usize = 256;
+
+/// What the parts report.
+#[derive(Debug)]
+pub enum Report {
+    /// The listening thread.
+    Ear(EarEvent, Anchor),
+    /// The whisper thread.
+    Whisper(Answer),
+    /// The agent's task of a turn.
+    Agent(TurnId, AgentEvent),
+    /// The speaking thread.
+    Speaker(SpeakEvent),
+    /// The store: this turn is on disk (`true`), or kept in memory because the log cannot be written.
+    Stored(TurnId, bool),
+    /// The log cannot be written: turns are kept in memory. The sentence for the user.
+    LogUnwritable(String),
+    /// All that waited is written.
+    LogRecovered {
+        /// How many turns that were.
+        turns: usize,
+    },
+    /// Something is wrong with the log that the user should hear of.
+    LogTrouble(String),
+    /// A backend came, went or changed.
+    Backend(String),
+}
+
+/// When the conductor ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// At shutdown.
+    Stopped,
+    /// When the input has ended and every turn in it is recorded.
+    InputEnds,
+    /// After the first turn.
+    OneTurn,
+}
+
+/// Why the conductor ended, and what it saw.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// The turns, in order.
+    pub turns: Vec<Turn>,
+    /// The input failed for good; no use to go on.
+    pub input_failed: Option<crate::audio::CaptureError>,
+    /// What did not end cleanly: an output file that could not be finished, a thread that did not stop.
+    pub trouble: Vec<String>,
+}
+
+/// See the module.
+pub struct Conductor {
+    dialogue: Dialogue,
+    clock: Clock,
+    inbox: mpsc::Receiver<Report>,
+    effectors: Effectors,
+    desk: Desk,
+    sink: Sink,
+    until: Until,
+    /// Held by a fast file while a turn is under way, so that no question overtakes the answer before it.
+    hold: Option<Arc<AtomicBool>>,
+    /// One past the newest sample that the ear has looked at.
+    input_at: SamplePos,
+    input_ended: bool,
+    /// Spans of utterances whose words are awaited.
+    spans: HashMap<TurnId, (Span, Span)>,
+    /// When the live turn was asked.
+    asked_at: Mono,
+    /// Clauses of the live turn, for the `heard` lines.
+    clauses: HashMap<(TurnId, ChunkSeq), Private<String>>,
+    /// Records that wait for the store.
+    unstored: HashMap<TurnId, Turn>,
+    /// Whether the store acknowledges; while it does not, turns are over without it.
+    log_works: bool,
+    done: Summary,
+}
+
+impl Conductor {
+    /// Puts the parts together.
+    pub fn new(
+        policy: Policy,
+        clock: Clock,
+        inbox: mpsc::Receiver<Report>,
+        effectors: Effectors,
+        desk: Desk,
+        sink: Sink,
+        until: Until,
+        hold: Option<Arc<AtomicBool>>,
+    ) -> Self {
+        Self {
+            dialogue: Dialogue::new(policy),
+            clock,
+            inbox,
+            effectors,
+            desk,
+            sink,
+            until,
+            hold,
+            input_at: SamplePos(0),
+            input_ended: false,
+            spans: HashMap::new(),
+            asked_at: Mono::ZERO,
+            clauses: HashMap::new(),
+            unstored: HashMap::new(),
+            log_works: true,
+            done: Summary::default(),
+        }
+    }
+
+    /// Runs until its end, see [`Until`], or until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Summary {
+        while !self.finished() {
+            let deadline = [self.dialogue.deadline(), self.desk.deadline()]
+                .into_iter()
+                .flatten()
+                .min();
+            let sleep = async {
+                match deadline {
+                    Some(deadline) => {
+                        tokio::time::sleep_until(self.clock.instant(deadline).into()).await
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                report = self.inbox.recv() => match report {
+                    Some(report) => self.report(report),
+                    None => break,
+                },
+                () = sleep => self.tick(),
+            }
+        }
+        self.dispatch(Event::Shutdown);
+        self.drain().await;
+        let Self {
+            inbox,
+            effectors,
+            mut done,
+            ..
+        } = self;
+        // A thread that waits for room in the inbox must not keep the shutdown waiting.
+        drop(inbox);
+        done.trouble = effectors.close().await;
+        done
+    }
+
+    /// Whether nothing is left to do.
+    fn finished(&self) -> bool {
+        if self.done.input_failed.is_some() {
+            return true;
+        }
+        let quiet = self.dialogue.at_rest() && self.unstored.is_empty();
+        match self.until {
+            Until::Stopped => false,
+            Until::InputEnds => self.input_ended && quiet,
+            Until::OneTurn => (quiet && !self.done.turns.is_empty()) || (self.input_ended && quiet),
+        }
+    }
+
+    /// Waits for the store to acknowledge what has been recorded: a second at most.
+    async fn drain(&mut self) {
+        let limit = tokio::time::sleep(Duration::from_secs(2));
+        tokio::pin!(limit);
+        while !self.unstored.is_empty() {
+            tokio::select! {
+                report = self.inbox.recv() => match report {
+                    Some(Report::Stored(turn, kept)) => self.stored(turn, kept),
+                    Some(_) => {}
+                    None => return,
+                },
+                () = &mut limit => {
+                    tracing::error!(turns = self.unstored.len(), "the transcript log did not acknowledge in time");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        for text in self.desk.due(now) {
+            self.dispatch(Event::Announce(text));
+        }
+        self.dispatch(Event::Tick);
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Ear(event, anchor) => self.ear(event, anchor),
+            Report::Whisper(answer) => self.whisper(answer),
+            Report::Agent(turn, event) => self.agent(turn, event),
+            Report::Speaker(event) => self.speaker(event),
+            Report::Stored(turn, kept) => self.stored(turn, kept),
+            Report::LogUnwritable(advice) => {
+                self.log_works = false;
+                self.log_trouble(advice);
+                for turn in self.unstored.keys().copied().collect::<Vec<_>>() {
+                    self.stored(turn, false);
+                }
+            }
+            Report::LogRecovered { turns } => {
+                self.log_works = true;
+                tracing::info!(turns, "the transcript log is written again");
+            }
+            Report::LogTrouble(message) => self.log_trouble(message),
+            Report::Backend(change) => self.emit(None, News::Backend { change }),
+        }
+    }
+
+    /// Tells once, aloud, what is wrong with the log.
+    fn log_trouble(&mut self, message: String) {
+        tracing::warn!(message, "transcript log");
+        self.emit(
+            None,
+            News::Error {
+                kind: "transcript_log".to_owned(),
+                message: message.clone(),
+            },
+        );
+        self.dispatch(Event::Announce(Private::new(message)));
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        let effects = self.dialogue.handle(self.clock.now(), event);
+        for effect in effects {
+            self.execute(effect);
+        }
+        self.release();
+    }
+
+    /// Lets a fast file go on when nothing is under way.
+    fn release(&self) {
+        if let Some(hold) = self
+            .hold
+            .as_ref()
+            .filter(|_| self.dialogue.at_rest() && self.unstored.is_empty())
+        {
+            hold.store(false, Ordering::Release);
+        }
+    }
+
+    fn ear(&mut self, event: EarEvent, anchor: Anchor) {
+        self.input_at = self.input_at.max(anchor.at);
+        match event {
+            EarEvent::Ready { format } => {
+                tracing::info!(
+                    rate = format.rate,
+                    channels = format.channels,
+                    "the ear hears"
+                );
+                let news = self.effectors.ready_news(self.desk.backend());
+                self.emit(None, news);
+            }
+            EarEvent::Onset { .. } | EarEvent::Snapshot(_) | EarEvent::Progress { .. } => {}
+            EarEvent::SpeechStarted { at } => {
+                self.emit(None, News::SpeechStart);
+                self.dispatch(Event::SpeechStarted {
+                    when: anchor.mono(at),
+                });
+            }
+            EarEvent::SpeechResumed { at } => self.dispatch(Event::SpeechStarted {
+                when: anchor.mono(at),
+            }),
+            EarEvent::SpeechPaused { .. } => self.dispatch(Event::SpeechPaused),
+            EarEvent::Dropped { .. } => self.dispatch(Event::SpeechDropped),
+            EarEvent::Utterance(utterance) => {
+                self.emit(None, News::SpeechEnd);
+                let ended = anchor.mono(utterance.speech.end);
+                self.dispatch(Event::Utterance { utterance, ended });
+            }
+            EarEvent::Zeros { .. } => self.emit(None, super::words::microphone_silent()),
+            EarEvent::ZerosEnded { .. } => self.emit(
+                None,
+                News::Device {
+                    change: "the microphone has sound again".to_owned(),
+                },
+            ),
+            EarEvent::Reformatted { format } => {
+                let change = format!(
+                    "the input goes on at {} Hz, {} channels",
+                    format.rate, format.channels
+                );
+                self.emit(None, News::Device { change });
+            }
+            EarEvent::Lost { reason } => {
+                self.emit(
+                    None,
+                    News::Device {
+                        change: format!("the input was lost: {reason}"),
+                    },
+                );
+                self.dispatch(Event::InputLost);
+            }
+            EarEvent::StillLost { error } => self.emit(None, super::words::input_error(&error)),
+            EarEvent::Ended => self.input_ended = true,
+            EarEvent::Failed(error) => {
+                self.emit(None, super::words::input_error(&error));
+                self.done.input_failed = Some(error);
+            }
+        }
+    }
+
+    fn whisper(&mut self, answer: Answer) {
+        match answer {
+            Answer::Transcript(transcript) => {
+                if let Some((span, speech)) = self.spans.remove(&transcript.turn) {
+                    let news = News::Transcript {
+                        text: transcript.text.clone(),
+                        start: span.start.seconds(),
+                        end: speech.end.seconds(),
+                        confidence: transcript.confidence,
+                    };
+                    self.emit(Some(transcript.turn), news);
+                }
+                self.dispatch(Event::Transcribed(transcript));
+            }
+            Answer::Failed {
+                turn,
+                revision,
+                error,
+            } => {
+                self.spans.remove(&turn);
+                tracing::error!(%turn, %error, "no transcript");
+                self.emit(
+                    Some(turn),
+                    News::Error {
+                        kind: "transcription".to_owned(),
+                        message: error.to_string(),
+                    },
+                );
+                self.dispatch(Event::TranscribeFailed {
+                    turn,
+                    revision,
+                    kind: "transcription".to_owned(),
+                });
+            }
+        }
+    }
+
+    fn agent(&mut self, turn: TurnId, event: AgentEvent) {
+        // News of a turn that is no longer live says nothing to anyone.
+        if self.dialogue.live_turn() == Some(turn) {
+            match &event {
+                AgentEvent::Chunk(chunk) => self.emit(
+                    Some(turn),
+                    News::Reply {
+                        text: chunk.text.clone(),
+                    },
+                ),
+                AgentEvent::Done {
+                    backend,
+                    model,
+                    prompt_tokens,
+                    cached_tokens,
+                } if backend != super::desk::INTENTS => {
+                    let news = News::Llm {
+                        backend: backend.clone(),
+                        model: model.clone(),
+                        prompt_tokens: *prompt_tokens,
+                        cached_tokens: *cached_tokens,
+                    };
+                    self.emit(Some(turn), news);
+                }
+                AgentEvent::Failed { kind } => {
+                    let message = super::words::agent_failure(kind);
+                    self.emit(
+                        Some(turn),
+                        News::Error {
+                            kind: kind.clone(),
+                            message,
+                        },
+                    );
+                }
+                _ => {}
+            }
+        }
+        self.dispatch(Event::Agent { turn, event });
+    }
+
+    fn speaker(&mut self, event: SpeakEvent) {
+        let event = match event {
+            SpeakEvent::Synthesised { turn, seq, when } => {
+                SpeakerEvent::Synthesised { turn, seq, when }
+            }
+            SpeakEvent::Audible { turn, seq, when } => SpeakerEvent::Audible { turn, seq, when },
+            SpeakEvent::Heard(heard) => {
+                if let Some(text) = self.clauses.remove(&(heard.turn, heard.seq)) {
+                    self.emit(
+                        Some(heard.turn),
+                        News::Heard {
+                            text,
+                            cut: heard.extent != Extent::Whole,
+                        },
+                    );
+                }
+                SpeakerEvent::Heard(heard)
+            }
+            SpeakEvent::Finished { turn } | SpeakEvent::Hushed { turn } => {
+                SpeakerEvent::Finished { turn }
+            }
+            SpeakEvent::Failed { turn, kind } => {
+                let words = super::words::speaker_failure(kind);
+                if kind == SpeakFailure::Output {
+                    self.effectors.mend_speaker();
+                }
+                self.emit(
+                    Some(turn),
+                    News::Error {
+                        kind: words.kind.to_owned(),
+                        message: words.message,
+                    },
+                );
+                SpeakerEvent::Failed {
+                    turn,
+                    kind: words.kind.to_owned(),
+                }
+            }
+        };
+        let first = matches!(
+            &event,
+            SpeakerEvent::Audible {
+                seq: ChunkSeq(0),
+                ..
+            }
+        );
+        self.dispatch(Event::Speaker(event.clone()));
+        if let (true, SpeakerEvent::Audible { turn, .. }) = (first, &event) {
+            let start = self
+                .dialogue
+                .live_receipt()
+                .and_then(|receipt| receipt.first_audio_ms);
+            self.emit(Some(*turn), News::Speaking { start });
+        }
+    }
+
+    fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Transcribe {
+                turn,
+                revision,
+                utterance,
+            } => {
+                let utterance = utterance.0;
+                self.spans.insert(turn, (utterance.span, utterance.speech));
+                if let Some(kind) = self.effectors.transcribe(turn, revision, utterance) {
+                    self.dispatch(Event::TranscribeFailed {
+                        turn,
+                        revision,
+                        kind,
+                    });
+                }
+            }
+            Effect::Ask { turn, question } => {
+                self.asked_at = self.clock.now();
+                for event in self.effectors.ask(&mut self.desk, turn, &question) {
+                    self.agent(turn, event);
+                }
+            }
+            Effect::Abandon { turn } => {
+                self.spans.remove(&turn);
+                self.effectors.abandon(turn);
+            }
+            Effect::Say(chunk) => {
+                self.clauses
+                    .insert((chunk.turn, chunk.seq), chunk.text.clone());
+                self.speak(chunk.turn, SpeakCommand::Say(chunk));
+            }
+            Effect::EndSpeech { turn } => self.speak(turn, SpeakCommand::End { turn }),
+            Effect::Hush { turn } => {
+                self.speak(turn, SpeakCommand::Hush { turn });
+                self.speak(turn, SpeakCommand::Resume);
+            }
+            Effect::Pause { turn } => self.speak(turn, SpeakCommand::Pause),
+            Effect::Resume { turn } => self.speak(turn, SpeakCommand::Resume),
+            Effect::CloseEar => self.effectors.close_ear(),
+            Effect::OpenEar => self.effectors.open_ear(),
+            Effect::Woke { confidence } => {
+                let phrase = self.effectors.wake_phrase();
+                self.emit(
+                    None,
+                    News::Wake {
+                        phrase,
+                        score: confidence,
+                    },
+                );
+            }
+            Effect::Ignore(reason) => self.emit(None, News::Ignored { reason }),
+            Effect::BargeIn { turn } => self.emit(Some(turn), News::BargeIn),
+            Effect::Record(turn) => self.record(*turn),
+        }
+    }
+
+    /// What the speaking thread does not take is a failure of the turn.
+    fn speak(&mut self, turn: TurnId, command: SpeakCommand) {
+        if !self.effectors.speak(command) {
+            self.dispatch(Event::Speaker(SpeakerEvent::Failed {
+                turn,
+                kind: "speaker_refused".to_owned(),
+            }));
+        }
+    }
+
+    fn record(&mut self, turn: Turn) {
+        self.clauses.retain(|(of, _), _| *of != turn.id);
+        self.effectors.settled(turn.id);
+        self.desk.remember(&turn);
+        self.unstored.insert(turn.id, turn.clone());
+        let queued = self
+            .effectors
+            .record(turn.clone(), self.clock.now().since(self.asked_at));
+        if !(queued && self.log_works) {
+            self.stored(turn.id, false);
+        }
+    }
+
+    fn stored(&mut self, id: TurnId, recorded: bool) {
+        if let Some(turn) = self.unstored.remove(&id) {
+            let news = News::Turn {
+                outcome: turn.outcome,
+                receipt: turn.receipt.clone(),
+                recorded,
+            };
+            self.emit(Some(id), news);
+            self.done.turns.push(turn);
+        }
+        self.release();
+    }
+
+    fn emit(&mut self, turn: Option<TurnId>, news: News) {
+        let line = Line {
+            news,
+            at: self.input_at.seconds(),
+            turn,
+        };
+        (self.sink)(&line);
+    }
+}

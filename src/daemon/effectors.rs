@@ -1,0 +1,186 @@
+//! The hands of the conductor: each effect of the dialogue becomes one call here, and none of them waits.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::conductor::Report;
+use super::desk::{Answering, Desk};
+use super::events::News;
+use super::parts::{Names, SpeakerHandle, StoreHandle};
+use crate::dialogue::AgentEvent;
+use crate::flow::{Turn, Utterance};
+use crate::hearing::listen::{Ear, PauseReason};
+use crate::ids::{Revision, TurnId};
+use crate::private::Private;
+use crate::speak::thread::SpeakCommand;
+use crate::transcribe::TranscribeOptions;
+use crate::transcribe::thread::{Request, Submitted, WhisperThread};
+
+/// See the module.
+pub struct Effectors {
+    names: Names,
+    language: String,
+    reports: mpsc::Sender<Report>,
+    whisper: WhisperThread,
+    speaker: SpeakerHandle,
+    ear: Ear,
+    store: Option<StoreHandle>,
+    /// Agent tasks that run, by turn.
+    tasks: HashMap<TurnId, CancellationToken>,
+}
+
+impl Effectors {
+    /// Takes the parts, all of them started.
+    pub fn new(
+        names: Names,
+        language: String,
+        reports: mpsc::Sender<Report>,
+        whisper: WhisperThread,
+        speaker: SpeakerHandle,
+        ear: Ear,
+        store: Option<StoreHandle>,
+    ) -> Self {
+        Self {
+            names,
+            language,
+            reports,
+            whisper,
+            speaker,
+            ear,
+            store,
+            tasks: HashMap::new(),
+        }
+    }
+
+    /// What is told when the ear is ready.
+    pub fn ready_news(&self, backend: Option<String>) -> News {
+        News::Ready {
+            input: self.names.input.clone(),
+            output: self.names.output.clone(),
+            stt_model: self.names.model.clone(),
+            backend,
+        }
+    }
+
+    /// The wake phrase, for the event stream.
+    pub fn wake_phrase(&self) -> String {
+        self.names.phrase.clone()
+    }
+
+    /// Gives an utterance to the whisper thread. What it refuses is told as a failure, so that the dialogue does not wait.
+    #[must_use]
+    pub fn transcribe(
+        &self,
+        turn: TurnId,
+        revision: Revision,
+        utterance: Utterance,
+    ) -> Option<String> {
+        let options = TranscribeOptions {
+            language: self.language.clone(),
+            timestamps: false,
+        };
+        match self.whisper.submit(Request {
+            turn,
+            revision,
+            samples: utterance.samples,
+            options,
+        }) {
+            Submitted::Accepted => None,
+            Submitted::Stale => Some("stale".to_owned()),
+            Submitted::ThreadGone => Some("whisper_gone".to_owned()),
+        }
+    }
+
+    /// Starts to answer. What is known at once is returned, to be handled before anything else.
+    #[must_use]
+    pub fn ask(
+        &mut self,
+        desk: &mut Desk,
+        turn: TurnId,
+        question: &Private<String>,
+    ) -> Vec<AgentEvent> {
+        match desk.answer(turn, question) {
+            Answering::Now(events) => events,
+            Answering::Later(work) => {
+                let cancel = CancellationToken::new();
+                self.tasks.retain(|_, token| !token.is_cancelled());
+                self.tasks.insert(turn, cancel.clone());
+                tokio::spawn(work(cancel, self.reports.clone()));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Stops the work on a turn.
+    pub fn abandon(&mut self, turn: TurnId) {
+        self.whisper.cancel(turn);
+        if let Some(token) = self.tasks.remove(&turn) {
+            token.cancel();
+        }
+    }
+
+    /// Forgets the task of a turn that is over.
+    pub fn settled(&mut self, turn: TurnId) {
+        self.tasks.remove(&turn);
+    }
+
+    /// Tells the speaking thread; `false` when it takes nothing: the turn cannot be said.
+    #[must_use]
+    pub fn speak(&self, command: SpeakCommand) -> bool {
+        self.speaker.tell(command)
+    }
+
+    /// Looks for a lost loudspeaker.
+    pub fn mend_speaker(&self) {
+        self.speaker.mend();
+    }
+
+    /// Stops hearing while we speak.
+    pub fn close_ear(&self) {
+        self.ear.control.pause(PauseReason::Speaking);
+    }
+
+    /// Hears again.
+    pub fn open_ear(&self) {
+        self.ear.control.resume(PauseReason::Speaking);
+    }
+
+    /// Gives a record to the store, `ago` after the question was asked; `false` when there is none to take it.
+    #[must_use]
+    pub fn record(&self, turn: Turn, ago: Duration) -> bool {
+        self.store
+            .as_ref()
+            .is_some_and(|store| store.record(turn, ago))
+    }
+
+    /// Ends every thread, the ear first: 5 s in all, then what did not stop is named.
+    pub async fn close(self) -> Vec<String> {
+        for token in self.tasks.into_values() {
+            token.cancel();
+        }
+        self.ear.control.stop();
+        let (whisper, speaker, ear, store) = (self.whisper, self.speaker, self.ear, self.store);
+        let closing = tokio::task::spawn_blocking(move || {
+            let mut trouble = Vec::new();
+            if let Err(panic) = ear.stop() {
+                trouble.push(format!("the listening thread: {panic}"));
+            }
+            if let Err(error) = speaker.close() {
+                trouble.push(format!("the speaking thread: {error}"));
+            }
+            whisper.close();
+            if let Some(Err(error)) = store.map(StoreHandle::close) {
+                trouble.push(format!("the transcript log: {error}"));
+            }
+            trouble
+        });
+        match tokio::time::timeout(Duration::from_secs(5), closing).await {
+            Ok(Ok(trouble)) => trouble,
+            Ok(Err(panic)) => vec![format!("the shutdown panicked: {panic}")],
+            Err(_) => vec!["some threads did not end within 5 s".to_owned()],
+        }
+    }
+}

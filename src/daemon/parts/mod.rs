@@ -1,0 +1,28 @@
+//! Builds the parts from the settings: each function opens one edge and says in its error what to do when it cannot.
+
+mod log;
+mod model;
+mod sound;
+
+pub use log::{StoreHandle, keep_one, store};
+pub use model::{backend, is_starter, library, llm_settings, speech_memory, transcriber, whisper};
+pub use sound::{
+    Source, Speaker, SpeakerHandle, SpeechWriter, decode_bytes, ear, ear_with, has_loudspeaker,
+    has_microphone, sink, source, speaker, voice,
+};
+
+/// Events of an agent that may wait for whoever shows them.
+pub const AGENT_EVENTS: usize = 64;
+
+/// What the parts are called, for people and events.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// The microphone or file.
+    pub input: String,
+    /// The loudspeaker or file.
+    pub output: String,
+    /// The speech model.
+    pub model: String,
+    /// The wake phrase.
+    pub phrase: String,
+}

@@ -1,0 +1,133 @@
+//! The speech model and the language model's backend.
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::super::conductor::Report;
+use crate::config::resolved::{Backend, Llm};
+use crate::config::{Config, Places};
+use crate::llm::LlmBackend;
+use crate::llm::backends::{self, LlmSettings};
+use crate::llm::http::Timeouts;
+use crate::llm::ollama::OllamaSettings;
+use crate::llm::openai::OpenAiSettings;
+use crate::models::{self, Library};
+use crate::transcribe::Transcriber;
+use crate::transcribe::thread::WhisperThread;
+use crate::transcribe::whisper::{Whisper, WhisperSettings};
+
+/// The share of the machine's memory that a speech model may take under `stt.model = "auto"`: a sixteenth, which gives the
+/// best model of all to 32 GB and `base` to 8 GB, and leaves the rest to the language model.
+const MEMORY_SHARE: u64 = 16;
+
+/// The model files of this machine.
+#[must_use]
+pub fn library(places: &Places) -> Library {
+    Library::new(places.state.join("models"))
+}
+
+/// What a speech model may take of this machine's memory, in bytes.
+#[must_use]
+pub fn speech_memory() -> u64 {
+    crate::platform::total_memory_bytes().unwrap_or(8 << 30) / MEMORY_SHARE
+}
+
+fn speech_model(
+    config: &Config,
+    places: &Places,
+) -> Result<(String, std::path::PathBuf), models::ModelError> {
+    let library = library(places);
+    match &config.stt.model {
+        Some(name) => Ok((name.clone(), library.path(name)?)),
+        None => {
+            let (info, path) = library.best(&config.stt.language, speech_memory())?;
+            Ok((info.name.clone(), path))
+        }
+    }
+}
+
+/// Loads and warms the configured speech model, or the best that is here.
+///
+/// # Errors
+/// It is missing, damaged, or does not know the language.
+pub fn transcriber(config: &Config, places: &Places) -> anyhow::Result<Box<dyn Transcriber>> {
+    let (name, path) = speech_model(config, places)?;
+    let whisper = Whisper::load(&name, &path, WhisperSettings::default())?;
+    whisper.check_language(&config.stt.language)?;
+    let timings = whisper.timings();
+    tracing::info!(model = name, load = ?timings.load, warm_up = ?timings.warm_up, "the speech model is ready");
+    Ok(Box::new(whisper))
+}
+
+/// Whether the speech model in use is the bundled one.
+#[must_use]
+pub fn is_starter(config: &Config, places: &Places) -> bool {
+    speech_model(config, places).is_ok_and(|(name, _)| name == models::STARTER)
+}
+
+/// Starts the whisper thread; its answers go into the inbox.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn whisper(
+    transcriber: Box<dyn Transcriber>,
+    reports: mpsc::Sender<Report>,
+) -> anyhow::Result<WhisperThread> {
+    WhisperThread::spawn(transcriber, move |answer| {
+        // After the conductor's end nobody wants words any more.
+        reports.blocking_send(Report::Whisper(answer)).ok();
+    })
+    .context("no thread for the speech model")
+}
+
+/// The settings of every backend, from ours.
+#[must_use]
+pub fn llm_settings(llm: &Llm) -> LlmSettings {
+    let timeouts = Timeouts {
+        silence: llm.silent,
+        ..Timeouts::default()
+    };
+    let keep_alive = llm
+        .ollama
+        .keep_alive
+        .map_or(-1, |time| i64::try_from(time.as_secs()).unwrap_or(-1));
+    LlmSettings {
+        mlx: OpenAiSettings {
+            url: llm.mlx.url.clone(),
+            timeouts,
+            ..OpenAiSettings::mlx()
+        },
+        mlx_named: llm.mlx.model.is_some(),
+        ollama: OllamaSettings {
+            url: llm.ollama.url.clone(),
+            model: llm.ollama.model.clone(),
+            num_ctx: llm.ollama.num_ctx,
+            keep_alive,
+            timeouts,
+        },
+        openai: llm.openai.as_ref().map(|remote| OpenAiSettings {
+            model: remote.model.clone(),
+            key_file: remote.key_file.clone(),
+            timeouts,
+            ..OpenAiSettings::compatible(remote.url.clone())
+        }),
+    }
+}
+
+/// The configured backend, or with `auto` the one that answers. `None`: local answers only.
+///
+/// # Errors
+/// The configured backend cannot be set up: an address or a key file is wrong.
+pub async fn backend(config: &Config) -> anyhow::Result<Option<Box<dyn LlmBackend>>> {
+    let settings = llm_settings(&config.llm);
+    let name = match config.llm.backend {
+        Backend::None => return Ok(None),
+        Backend::Auto => return Ok(backends::detect(&settings).await),
+        Backend::Mlx => "mlx",
+        Backend::Ollama => "ollama",
+        Backend::Openai => "openai",
+    };
+    let backend =
+        backends::open(name, &settings).expect("every backend of the settings is in the table")?;
+    Ok(Some(backend))
+}

@@ -1,0 +1,81 @@
+//! What the daemon tells the user when something is wrong: what happened, and what to do next.
+
+use super::events::News;
+use crate::audio::CaptureError;
+use crate::speak::thread::SpeakFailure;
+
+/// The microphone gives exact zeros: the mark of a permission that is missing.
+pub fn microphone_silent() -> News {
+    let message = "the microphone gives nothing but silence: it is muted, or the system has not allowed Hark to use it. \
+                   On a Mac: System Settings, Privacy & Security, Microphone; then restart Hark";
+    News::Error {
+        kind: "microphone_silent".to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+/// The input cannot be used (yet).
+pub fn input_error(error: &CaptureError) -> News {
+    let (kind, next) = match error {
+        CaptureError::Denied => (
+            "microphone_denied",
+            "allow it in System Settings, Privacy & Security, Microphone",
+        ),
+        CaptureError::NoDevice { .. } => (
+            "no_input",
+            "plug one in, or name one that `hark devices` lists with --input",
+        ),
+        CaptureError::Lost { .. } => ("input_lost", "Hark goes on as soon as there is one again"),
+        CaptureError::Unusable { .. } => (
+            "input_unusable",
+            "choose another that `hark devices` lists with --input",
+        ),
+    };
+    News::Error {
+        kind: kind.to_owned(),
+        message: format!("{error}; {next}"),
+    }
+}
+
+/// The agent failed with `kind`.
+pub fn agent_failure(kind: &str) -> String {
+    format!("the reply failed: {kind}; `hark ask hello` shows whether the model answers")
+}
+
+/// A failure of the voice, for events and for people.
+pub struct SpeakerTrouble {
+    /// The kind, for scripts.
+    pub kind: &'static str,
+    /// The sentence.
+    pub message: String,
+}
+
+/// The speaking thread could not say a turn.
+pub fn speaker_failure(failure: SpeakFailure) -> SpeakerTrouble {
+    let (kind, what, next) = match failure {
+        SpeakFailure::Unavailable => (
+            "voice_unavailable",
+            "the speech engine is gone",
+            "install it again, or set tts.engine",
+        ),
+        SpeakFailure::NoVoice => (
+            "no_voice",
+            "the speech engine has no such voice",
+            "set tts.voice to one that it has",
+        ),
+        SpeakFailure::Voice => (
+            "voice_failed",
+            "the speech engine failed on this answer",
+            "try `hark say hello`",
+        ),
+        SpeakFailure::Output => (
+            "output_lost",
+            "the loudspeaker was lost",
+            "Hark goes on as soon as there is one; see `hark devices`",
+        ),
+    };
+    SpeakerTrouble {
+        kind,
+        message: format!("{what}; {next}"),
+    }
+}
