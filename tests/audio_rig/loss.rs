@@ -195,3 +195,15 @@ fn a_killed_server_loses_the_loudspeaker() {
         other => panic!("{:?}", other.err()),
     }
 }
+
+#[test]
+fn a_server_that_hangs_loses_the_loudspeaker() {
+    let rig = Rig::up();
+    let mut speaker = Loudspeaker::open("default").unwrap();
+    rig.freeze_server();
+    write_until_lost(&mut speaker);
+    assert!(matches!(speaker.close(), Err(PlaybackError::Lost { .. })));
+    drop(speaker);
+    rig.thaw_server();
+    Loudspeaker::open("default").unwrap().close().unwrap();
+}
