@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use hark::audio::AudioSink;
+use hark::audio::capture::Microphone;
+use hark::audio::devices;
 use hark::audio::playback::Loudspeaker;
 use hark::audio::{CaptureError, PlaybackError};
 use hark::hearing::listen::EarEvent;
@@ -194,4 +196,36 @@ fn a_killed_server_loses_the_loudspeaker() {
         Err(PlaybackError::NoDevice { .. }) => {}
         other => panic!("{:?}", other.err()),
     }
+}
+
+#[test]
+fn a_server_that_hangs_loses_the_loudspeaker() {
+    let rig = Rig::up();
+    let mut speaker = Loudspeaker::open("default").unwrap();
+    rig.freeze_server();
+    write_until_lost(&mut speaker);
+    assert!(matches!(speaker.close(), Err(PlaybackError::Lost { .. })));
+    drop(speaker);
+    rig.thaw_server();
+    Loudspeaker::open("default").unwrap().close().unwrap();
+}
+
+#[test]
+fn a_machine_without_sound_says_so_at_once_and_lists_nothing() {
+    let mut rig = Rig::up();
+    rig.kill_server();
+    let clock = Clock::start();
+    match Microphone::open("default", &[]) {
+        Err(CaptureError::NoDevice { name: None }) => {}
+        other => panic!("{:?}", other.err()),
+    }
+    assert!(clock.now().since_start() < Duration::from_secs(3));
+    let list = devices::list();
+    assert!(
+        list.inputs
+            .iter()
+            .chain(&list.outputs)
+            .all(|device| !device.default),
+        "{list:?}"
+    );
 }

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod capture;
+#[path = "../realtime/contract.rs"]
+mod contract;
 mod loss;
 mod playback;
 mod rig;

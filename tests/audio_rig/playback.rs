@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use hark::audio::AudioSink;
+use hark::audio::capture::Microphone;
 use hark::audio::playback::Loudspeaker;
 use hark::platform::clock::Clock;
 
+use crate::contract;
 use crate::rig::Rig;
 use crate::tone;
 
@@ -138,4 +140,11 @@ fn played_follows_what_is_heard() {
         (450..900).contains(&half.as_millis()),
         "half of a second was heard after {half:?}"
     );
+}
+
+#[test]
+fn devices_keep_the_contract_of_a_source_and_of_a_sink() {
+    let _rig = Rig::up();
+    contract::keeps_the_contract_of_a_source(&mut Microphone::open("default", &[]).unwrap());
+    contract::keeps_the_contract_of_a_sink(&mut Loudspeaker::open("default").unwrap());
 }

@@ -264,3 +264,35 @@ fn a_hole_within_speech_is_counted_and_does_not_end_the_utterance() {
     assert_eq!(found[0].lost, 11_200);
     assert_eq!(found[0].samples.len() as u64, found[0].span.samples());
 }
+
+/// Says `text` with espeak-ng.
+fn spoken(text: &str) -> (Vec<f32>, Format) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("said.wav");
+    let status = std::process::Command::new("espeak-ng")
+        .args(["-v", "en-us", "-w"])
+        .arg(&path)
+        .arg(text)
+        .status()
+        .expect("espeak-ng is installed by: apt-get install -y espeak-ng (make test does it)");
+    assert!(status.success());
+    let mut reader = hound::WavReader::open(&path).unwrap();
+    let format = Format {
+        rate: reader.spec().sample_rate,
+        channels: 1,
+    };
+    let samples = reader
+        .samples::<i16>()
+        .map(|sample| f32::from(sample.unwrap()) / 32_768.0);
+    (samples.collect(), format)
+}
+
+#[test]
+fn the_shortest_commands_are_long_enough_to_be_speech() {
+    for word in ["yes", "no", "stop", "go", "off"] {
+        let (samples, format) = spoken(word);
+        let found = utterances(&hear(samples, format));
+        assert_eq!(found.len(), 1, "{word}");
+        eprintln!("{word}: {:?} of voice", found[0].speech.duration());
+    }
+}

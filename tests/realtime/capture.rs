@@ -87,19 +87,21 @@ fn an_overrun_is_counted_in_frames_and_told_where_the_hole_lies() {
 }
 
 #[test]
-fn once_it_overflowed_nothing_is_let_in_before_half_the_ring_is_free() {
+fn once_it_overflowed_nothing_is_let_in_before_the_reader_has_come() {
     let (mut writer, mut reader) = capture_ring(STEREO, Duration::from_millis(100));
-    for block in 0..11 {
+    for block in 0..9 {
         writer.take(&ramp(block * 480, 480));
     }
-    // A small block would fit nowhere but behind the hole; it must not get into the ring before the reader has come.
-    writer.take(&ramp(11 * 480, 0));
+    // There is room for 480 frames: 600 do not fit, and 100 that would must not get in behind the hole.
+    writer.take(&ramp(4_320, 600));
+    writer.take(&ramp(4_920, 100));
     let mut into = Vec::new();
-    reader.read(&mut into);
-    writer.take(&ramp(12 * 480, 480));
+    assert_eq!(reader.read(&mut into), Some(0));
+    assert!(into == ramp(0, 4_320));
+    writer.take(&ramp(5_020, 480));
     into.clear();
-    assert_eq!(reader.read(&mut into), Some(480));
-    assert!(into == ramp(12 * 480, 480));
+    assert_eq!(reader.read(&mut into), Some(700));
+    assert!(into == ramp(5_020, 480));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod capture;
+mod contract;
 mod guard;
 mod listening;
 mod playback;

@@ -8,6 +8,8 @@ use hark::audio::file::{Pace, WavSink, WavSource, WavSourceSettings};
 use hark::audio::{AudioSink, AudioSource, CaptureError, Captured, Format, PlaybackError};
 use hark::platform::clock::Clock;
 
+use crate::contract;
+
 const WAIT: Duration = Duration::from_millis(20);
 
 fn samples_of(path: &Path) -> Vec<f32> {
@@ -254,5 +256,20 @@ fn every_depth_of_wav_reads_at_its_scale() {
             "{bits} bits: {}",
             read[0]
         );
+    }
+}
+
+#[test]
+fn files_keep_the_contract_of_a_source_and_of_a_sink_at_either_pace() {
+    let folder = tempfile::tempdir().unwrap();
+    for pace in [Pace::Fast, Pace::RealTime(Clock::start())] {
+        let settings = WavSourceSettings {
+            pace,
+            ..WavSourceSettings::default()
+        };
+        let mut source = WavSource::new("x", vec![0.1; 88_200], STEREO, settings).unwrap();
+        contract::keeps_the_contract_of_a_source(&mut source);
+        let mut sink = WavSink::create(&folder.path().join("x.wav"), 16_000, pace).unwrap();
+        contract::keeps_the_contract_of_a_sink(&mut sink);
     }
 }
