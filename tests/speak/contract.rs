@@ -132,6 +132,20 @@ fn espeak_streams_a_long_text_and_stops_at_once() {
 }
 
 #[test]
+fn the_header_of_espeaks_wav_is_not_played() {
+    let Some(mut engine) = crate::espeak() else {
+        return;
+    };
+    let (samples, _) = sound(&mut engine, "Hello there.");
+    // Speech begins softly; the bytes "RIFF" are a loud click.
+    assert!(
+        samples[..50].iter().all(|sample| sample.abs() < 0.1),
+        "{:?}",
+        &samples[..50]
+    );
+}
+
+#[test]
 fn espeak_obeys_the_rate_and_knows_its_voices() {
     let Some(mut normal) = crate::espeak() else {
         return;

@@ -421,8 +421,14 @@ fn the_real_engine_speaks_two_clauses_at_the_loudspeakers_rate() {
         return;
     };
     let mut world = World::with(engine, 48_000);
+    let asked = Instant::now();
     world.say(ONE, 0, "The first clause.");
     world.say(ONE, 1, "And the second one.");
+    world.until_queued(1);
+    eprintln!(
+        "espeak-ng: first sample at the loudspeaker after {:?}",
+        asked.elapsed()
+    );
     world.send(SpeakCommand::End { turn: ONE });
     world.until(4_800, finished(ONE));
     assert_eq!(world.heard(ONE), [(0, Extent::Whole), (1, Extent::Whole)]);

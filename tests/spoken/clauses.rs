@@ -215,6 +215,28 @@ fn no_marker_of_a_chat_template_reaches_the_prose() {
     }
 }
 
+#[test]
+fn what_a_cut_depends_on_is_waited_for() {
+    for text in [
+        "It was on March 3, 2025 that it rained.",
+        "It was on March 3, I think.",
+        "He said so. (then he left.) Yes.",
+        "It is 5 p.m. now, I think. Yes.",
+        "It costs about 3.5 of them. Or 3. Yes.",
+        "Is it \"so?\" he asked. \"Yes!\" She left.",
+        "A line\nand another\n- a list\n``` x\ncode\n```\nend",
+        "It is very - well - odd. It is a-b.",
+    ] {
+        let mut clauses = Clauses::new();
+        let mut parts = Vec::new();
+        for c in text.chars() {
+            parts.extend(clauses.push(&c.to_string()));
+        }
+        parts.extend(clauses.finish());
+        assert_eq!(parts, cut(text), "{text:?}");
+    }
+}
+
 /// Pieces that the random texts are made of: everything that the splitter has a rule for.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
