@@ -212,6 +212,10 @@ impl Speaker {
             self.fail(turn, SpeakFailure::Output);
             return;
         }
+        if self.clauses.len() >= CLAUSES {
+            self.fail(turn, SpeakFailure::Backlog);
+            return;
+        }
         let Some(voice) = &mut self.voice else {
             self.fail(turn, SpeakFailure::Unavailable);
             return;
@@ -420,6 +424,9 @@ const TICK: Duration = Duration::from_millis(3);
 
 /// Seconds of sound that are kept beyond [`LEAD`]: the next clauses are made while the current one plays.
 const AHEAD_S: usize = 4;
+
+/// Clauses that may wait: a quarter of an hour of speech.
+const CLAUSES: usize = 256;
 
 /// Commands that may wait; the thread empties the queue every few milliseconds.
 const COMMANDS: usize = 64;

@@ -7,7 +7,9 @@ use hark::flow::{Extent, Heard, ReplyChunk};
 use hark::ids::{ChunkSeq, TurnId};
 use hark::platform::clock::Clock;
 use hark::speak::Synthesizer;
-use hark::speak::thread::{LEAD, SpeakCommand, SpeakEvent, SpeakFailure, Speaking, SpeakingParts};
+use hark::speak::thread::{
+    LEAD, Refused, SpeakCommand, SpeakEvent, SpeakFailure, Speaking, SpeakingParts,
+};
 
 use crate::scripted::Scripted;
 use crate::virtual_speaker::VirtualSpeaker;
@@ -194,6 +196,19 @@ fn a_hush_within_a_clause_cuts_it_and_nothing_of_the_turn_is_played_after_it() {
             }
         )
     });
+    // The share is exact once the clause is all made, which it is when the next one has begun to be.
+    let third_begun = |event: &SpeakEvent| {
+        matches!(
+            event,
+            SpeakEvent::Synthesised {
+                seq: ChunkSeq(2),
+                ..
+            }
+        )
+    };
+    if !world.past.iter().any(third_begun) {
+        world.until(0, third_begun);
+    }
     let start = world.speaker.heard().len() - 1_600;
     for _ in 0..20 {
         world.until_queued(400);
@@ -366,6 +381,23 @@ fn a_change_of_loudspeaker_goes_on_with_the_clause() {
     let handed_over = old.heard().len() + old.queued() + world.speaker.heard().len();
     assert_eq!(handed_over, 16_000);
     assert!(old.state.lock().unwrap().closed);
+}
+
+#[test]
+fn a_reply_without_end_fails() {
+    let mut world = World::scripted();
+    // The loudspeaker stands still, so nothing is ever over.
+    for seq in 0..300 {
+        let chunk = || ReplyChunk {
+            turn: ONE,
+            seq: ChunkSeq(seq),
+            text: "0.1 16000".into(),
+        };
+        while world.speaking.try_send(SpeakCommand::Say(chunk())) == Err(Refused::Full) {
+            std::thread::yield_now();
+        }
+    }
+    world.until(0, failed(ONE, SpeakFailure::Backlog));
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub enum SpeakFailure {
     Voice,
     /// The loudspeaker is gone. Send [`SpeakCommand::Sink`].
     Output,
+    /// The reply has no end: too many clauses wait. Stop the model.
+    Backlog,
 }
 
 impl From<&SpeakError> for SpeakFailure {
