@@ -43,6 +43,8 @@ pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<String,
     };
     let mut child = Command::new(program)
         .args(arguments)
+        // What is printed is read by programs: in English, whatever the user's language.
+        .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

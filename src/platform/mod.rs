@@ -85,3 +85,13 @@ pub fn run_main_loop<T: Send + 'static>(
 ) -> std::io::Result<T> {
     system::run_main_loop(work)
 }
+
+#[cfg(all(test, not(target_os = "macos")))]
+mod tests {
+    #[test]
+    fn without_an_event_loop_the_work_simply_runs() {
+        let caller = std::thread::current().id();
+        let ran = super::run_main_loop(|| std::thread::current().id());
+        assert_eq!(ran.unwrap(), caller);
+    }
+}

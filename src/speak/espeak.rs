@@ -100,27 +100,7 @@ impl Synthesizer for Espeak {
             return Ok(());
         }
         let mut child = self.start()?;
-        let mut input = child.0.stdin.take().expect("standard input is piped");
-        let output = child.0.stdout.take().expect("standard output is piped");
-        // Double brackets would be taken for phoneme names.
-        let text = text.replace("[[", "[ [");
-        let stopped = std::thread::scope(|scope| {
-            // A long text fills the pipe before the child has read it, while we must read the child's samples.
-            let writer = std::thread::Builder::new()
-                .name("espeak-text".to_owned())
-                .spawn_scoped(scope, move || input.write_all(text.as_bytes()))
-                .map_err(failed)?;
-            let stopped = stream(output, on_piece).map_err(failed)?;
-            if stopped {
-                child.kill();
-            }
-            match writer.join() {
-                // A child that was killed or that failed closes the pipe; its status tells which.
-                Ok(Err(error)) if error.kind() != ErrorKind::BrokenPipe => Err(failed(error)),
-                Ok(_) => Ok(stopped),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })?;
+        let stopped = child.say(text, on_piece)?;
         let status = child.0.wait().map_err(failed)?;
         if stopped || status.success() {
             return Ok(());
@@ -176,6 +156,35 @@ fn stream(
 struct Reaped(Child);
 
 impl Reaped {
+    /// Lets it say `text`; whether the receiver had enough before the end.
+    fn say(
+        &mut self,
+        text: &str,
+        on_piece: &mut dyn FnMut(SpeechPiece<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, SpeakError> {
+        let mut input = self.0.stdin.take().expect("standard input is piped");
+        let output = self.0.stdout.take().expect("standard output is piped");
+        // Double brackets would be taken for phoneme names.
+        let text = text.replace("[[", "[ [");
+        std::thread::scope(|scope| {
+            // A long text fills the pipe before the child has read it, while we must read the child's samples.
+            let writer = std::thread::Builder::new()
+                .name("espeak-text".to_owned())
+                .spawn_scoped(scope, move || input.write_all(text.as_bytes()))
+                .map_err(failed)?;
+            let stopped = stream(output, on_piece).map_err(failed)?;
+            if stopped {
+                self.kill();
+            }
+            match writer.join() {
+                // A child that was killed or that failed closes the pipe; its status tells which.
+                Ok(Err(error)) if error.kind() != ErrorKind::BrokenPipe => Err(failed(error)),
+                Ok(_) => Ok(stopped),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
     fn kill(&mut self) {
         if let Err(error) = self.0.kill() {
             tracing::warn!(engine = ENGINE, %error, "the speech engine could not be stopped");

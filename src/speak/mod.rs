@@ -3,6 +3,7 @@
 //! [`open`] makes a synthesizer from a row of [`ENGINES`]; the speaking thread ([`thread`]) or a command owns it.
 
 pub mod espeak;
+pub mod fallback;
 pub mod resample;
 pub mod say;
 pub mod system;
@@ -80,7 +81,7 @@ pub struct Engine {
     pub open: fn(&VoiceSettings) -> Result<Box<dyn Synthesizer>, SpeakError>,
 }
 
-/// All engines, best first: `auto` takes the first that opens.
+/// All engines, best first: `auto` takes the first that works ([`fallback`]).
 pub const ENGINES: &[Engine] = &[
     Engine {
         name: system::ENGINE,
@@ -113,20 +114,7 @@ pub fn open(engine: &str, settings: &VoiceSettings) -> Result<Box<dyn Synthesize
         };
         return (row.open)(settings);
     }
-    let mut last = None;
-    for row in ENGINES {
-        match (row.open)(settings) {
-            Ok(synthesizer) => return Ok(synthesizer),
-            // A voice that this engine lacks may be another's, so the search goes on; it is the better thing to report.
-            Err(error @ SpeakError::NoVoice { .. }) => last = Some(error),
-            Err(error) => {
-                last = last
-                    .filter(|e| matches!(e, SpeakError::NoVoice { .. }))
-                    .or(Some(error))
-            }
-        }
-    }
-    Err(last.expect("the table has rows"))
+    Ok(Box::new(fallback::Fallback::open(ENGINES, settings)?))
 }
 
 /// The engine name that leaves the choice to [`open`].

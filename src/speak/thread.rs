@@ -11,7 +11,10 @@
 //! sound at a hush is the sink's matter: only the device knows which sample it is playing.
 
 mod account;
+mod messages;
 mod voice;
+
+pub use messages::{Refused, SpeakCommand, SpeakEvent, SpeakFailure};
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,113 +26,12 @@ use std::time::Duration;
 
 use crate::audio::{AudioSink, PlaybackError};
 use crate::flow::{Heard, ReplyChunk};
-use crate::ids::{ChunkSeq, TurnId};
+use crate::ids::TurnId;
 use crate::platform::clock::Clock;
-use crate::time::Mono;
 
-use super::{SpeakError, Synthesizer};
+use super::Synthesizer;
 use account::ClauseAccount;
 use voice::{Job, Made, Output, Voice};
-
-/// What the speaking thread is told.
-pub enum SpeakCommand {
-    /// Say this clause after those already queued.
-    Say(ReplyChunk),
-    /// No more clauses come for this turn.
-    End {
-        /// Which.
-        turn: TurnId,
-    },
-    /// Be silent about this turn, now and for ever.
-    Hush {
-        /// Which.
-        turn: TurnId,
-    },
-    /// Stop feeding the loudspeaker: it falls silent within [`LEAD`].
-    Pause,
-    /// Go on where [`Self::Pause`] stopped.
-    Resume,
-    /// Play through another loudspeaker from now on (the old one was lost or is no longer wanted).
-    Sink(Box<dyn AudioSink>),
-    /// Be silent, close the sink and end the thread.
-    Stop,
-}
-
-/// What the speaking thread tells. The callback runs on that thread and must not block.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum SpeakEvent {
-    /// The first sample of a clause was made.
-    Synthesised {
-        /// The turn.
-        turn: TurnId,
-        /// The clause.
-        seq: ChunkSeq,
-        /// When.
-        when: Mono,
-    },
-    /// The first sample of a clause was played.
-    Audible {
-        /// The turn.
-        turn: TurnId,
-        /// The clause.
-        seq: ChunkSeq,
-        /// When.
-        when: Mono,
-    },
-    /// A clause was heard to its end, or cut by a hush. A clause of which nothing was heard has no such event.
-    Heard(Heard),
-    /// Everything of the turn was heard.
-    Finished {
-        /// The turn.
-        turn: TurnId,
-    },
-    /// The turn was hushed and is silent.
-    Hushed {
-        /// The turn.
-        turn: TurnId,
-    },
-    /// The turn cannot be said to its end; what could be was.
-    Failed {
-        /// The turn.
-        turn: TurnId,
-        /// Why.
-        kind: SpeakFailure,
-    },
-}
-
-/// Why a turn could not be said, by what the caller does about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpeakFailure {
-    /// The engine is gone. Open another.
-    Unavailable,
-    /// The engine has no such voice. Tell the user.
-    NoVoice,
-    /// The engine failed on this text. The next may work.
-    Voice,
-    /// The loudspeaker is gone. Send [`SpeakCommand::Sink`].
-    Output,
-}
-
-impl From<&SpeakError> for SpeakFailure {
-    fn from(error: &SpeakError) -> Self {
-        match error {
-            SpeakError::Unavailable { .. } => Self::Unavailable,
-            SpeakError::NoVoice { .. } => Self::NoVoice,
-            SpeakError::Failed { .. } => Self::Voice,
-        }
-    }
-}
-
-/// The command was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Too many commands wait. The turn fails and is recorded.
-    #[error("the speaking thread has too much to say")]
-    Full,
-    /// The thread has ended.
-    #[error("the speaking thread has ended")]
-    Ended,
-}
 
 /// What the thread is made of.
 pub struct SpeakingParts {
@@ -308,6 +210,10 @@ impl Speaker {
         self.open_turn(turn);
         if self.sink.is_none() {
             self.fail(turn, SpeakFailure::Output);
+            return;
+        }
+        if self.clauses.len() >= CLAUSES {
+            self.fail(turn, SpeakFailure::Backlog);
             return;
         }
         let Some(voice) = &mut self.voice else {
@@ -518,6 +424,9 @@ const TICK: Duration = Duration::from_millis(3);
 
 /// Seconds of sound that are kept beyond [`LEAD`]: the next clauses are made while the current one plays.
 const AHEAD_S: usize = 4;
+
+/// Clauses that may wait: a quarter of an hour of speech.
+const CLAUSES: usize = 256;
 
 /// Commands that may wait; the thread empties the queue every few milliseconds.
 const COMMANDS: usize = 64;

@@ -132,6 +132,20 @@ fn espeak_streams_a_long_text_and_stops_at_once() {
 }
 
 #[test]
+fn the_header_of_espeaks_wav_is_not_played() {
+    let Some(mut engine) = crate::espeak() else {
+        return;
+    };
+    let (samples, _) = sound(&mut engine, "Hello there.");
+    // Speech begins softly; the bytes "RIFF" are a loud click.
+    assert!(
+        samples[..50].iter().all(|sample| sample.abs() < 0.1),
+        "{:?}",
+        &samples[..50]
+    );
+}
+
+#[test]
 fn espeak_obeys_the_rate_and_knows_its_voices() {
     let Some(mut normal) = crate::espeak() else {
         return;
@@ -260,4 +274,64 @@ fn say_keeps_the_contract() {
             .starts_with(&ours)
     });
     assert_eq!(left.count(), 0, "no file is left behind");
+}
+
+/// Opens and then fails on every text, as an engine whose event loop does not run.
+struct Mute;
+
+impl Synthesizer for Mute {
+    fn engine(&self) -> &'static str {
+        "mute"
+    }
+
+    fn synthesize(
+        &mut self,
+        _text: &str,
+        _on_piece: &mut dyn FnMut(speak::SpeechPiece<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SpeakError> {
+        Err(SpeakError::Failed {
+            engine: "mute",
+            reason: "silent".to_owned(),
+        })
+    }
+}
+
+#[test]
+fn an_engine_that_opens_and_says_nothing_is_replaced_by_the_next() {
+    use hark::speak::Engine;
+    use hark::speak::fallback::Fallback;
+    const ABSENT: Engine = Engine {
+        name: "absent",
+        open: |_| {
+            Err(SpeakError::Unavailable {
+                engine: "absent",
+                reason: "not here".to_owned(),
+            })
+        },
+    };
+    const MUTE: Engine = Engine {
+        name: "mute",
+        open: |_| Ok(Box::new(Mute)),
+    };
+    const SCRIPTED: Engine = Engine {
+        name: "scripted",
+        open: |_| Ok(Box::new(Scripted::at(16_000))),
+    };
+    let settings = VoiceSettings::default();
+    let mut engine = Fallback::open(&[ABSENT, MUTE, ABSENT, SCRIPTED], &settings).unwrap();
+    assert_eq!(engine.engine(), "mute");
+    assert_eq!(sound(&mut engine, "0.5 1600").0.len(), 1_600);
+    assert_eq!(engine.engine(), "scripted");
+    let broken_off = engine.synthesize("0.5 1600 fail", &mut |_| ControlFlow::Continue(()));
+    assert!(
+        broken_off.is_err(),
+        "what was partly said is not said again"
+    );
+    let mut alone = Fallback::open(&[MUTE, ABSENT], &settings).unwrap();
+    let failed = alone.synthesize("words", &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(
+        failed,
+        Err(SpeakError::Failed { engine: "mute", .. })
+    ));
+    assert!(Fallback::open(&[ABSENT], &settings).is_err());
 }

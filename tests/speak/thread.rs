@@ -7,7 +7,9 @@ use hark::flow::{Extent, Heard, ReplyChunk};
 use hark::ids::{ChunkSeq, TurnId};
 use hark::platform::clock::Clock;
 use hark::speak::Synthesizer;
-use hark::speak::thread::{LEAD, SpeakCommand, SpeakEvent, SpeakFailure, Speaking, SpeakingParts};
+use hark::speak::thread::{
+    LEAD, Refused, SpeakCommand, SpeakEvent, SpeakFailure, Speaking, SpeakingParts,
+};
 
 use crate::scripted::Scripted;
 use crate::virtual_speaker::VirtualSpeaker;
@@ -194,6 +196,19 @@ fn a_hush_within_a_clause_cuts_it_and_nothing_of_the_turn_is_played_after_it() {
             }
         )
     });
+    // The share is exact once the clause is all made, which it is when the next one has begun to be.
+    let third_begun = |event: &SpeakEvent| {
+        matches!(
+            event,
+            SpeakEvent::Synthesised {
+                seq: ChunkSeq(2),
+                ..
+            }
+        )
+    };
+    if !world.past.iter().any(third_begun) {
+        world.until(0, third_begun);
+    }
     let start = world.speaker.heard().len() - 1_600;
     for _ in 0..20 {
         world.until_queued(400);
@@ -369,6 +384,23 @@ fn a_change_of_loudspeaker_goes_on_with_the_clause() {
 }
 
 #[test]
+fn a_reply_without_end_fails() {
+    let mut world = World::scripted();
+    // The loudspeaker stands still, so nothing is ever over.
+    for seq in 0..300 {
+        let chunk = || ReplyChunk {
+            turn: ONE,
+            seq: ChunkSeq(seq),
+            text: "0.1 16000".into(),
+        };
+        while world.speaking.try_send(SpeakCommand::Say(chunk())) == Err(Refused::Full) {
+            std::thread::yield_now();
+        }
+    }
+    world.until(0, failed(ONE, SpeakFailure::Backlog));
+}
+
+#[test]
 fn turns_follow_each_other_and_an_empty_one_is_finished_at_once() {
     let mut world = World::scripted();
     world.send(SpeakCommand::End { turn: ONE });
@@ -421,8 +453,14 @@ fn the_real_engine_speaks_two_clauses_at_the_loudspeakers_rate() {
         return;
     };
     let mut world = World::with(engine, 48_000);
+    let asked = Instant::now();
     world.say(ONE, 0, "The first clause.");
     world.say(ONE, 1, "And the second one.");
+    world.until_queued(1);
+    eprintln!(
+        "espeak-ng: first sample at the loudspeaker after {:?}",
+        asked.elapsed()
+    );
     world.send(SpeakCommand::End { turn: ONE });
     world.until(4_800, finished(ONE));
     assert_eq!(world.heard(ONE), [(0, Extent::Whole), (1, Extent::Whole)]);

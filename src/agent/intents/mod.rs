@@ -102,7 +102,7 @@ pub enum Action {
     Ask(Question),
     /// Change the loudness or tell it.
     Volume(VolumeChange),
-    /// Say the last reply again; it is in [`Intent::say`].
+    /// Say the last reply again; it is in [`field@Intent::say`].
     Repeat,
     /// Be silent, end what runs for this user (a reply, a ringing timer) and listen no further.
     Stop,

@@ -70,11 +70,8 @@ fn set(words: &[&str]) -> Option<Intent> {
         }
         match word {
             "timer" => named = true,
-            "set" | "start" | "create" | "make" | "begin" | "add" | "give" | "want" | "need" => {
-                asked = true
-            }
-            "a" | "an" | "the" | "me" | "my" | "i" | "for" | "of" | "new" | "another" | "to"
-            | "up" | "on" | "at" | "with" | "would" | "like" => {}
+            word if VERBS.contains(&word) => asked = true,
+            word if FILLERS.contains(&word) => {}
             "called" | "named" if named => {
                 label.extend(&words[at + 1..]);
                 break;
@@ -121,7 +118,7 @@ fn start(length: Duration, label: Option<String>) -> Intent {
 /// What runs and for how much longer.
 fn left(context: &Context<'_>) -> Intent {
     let say = match context.timers.running() {
-        [] => "No timer is running.".to_owned(),
+        [] => return none_running(),
         [one] => format!("{} left on your {}.", remaining(one, context), one.name()),
         several => {
             let parts: Vec<String> = several
@@ -157,50 +154,13 @@ fn remaining(timer: &Timer, context: &Context<'_>) -> String {
 
 fn cancel(words: &[&str], context: &Context<'_>) -> Option<Intent> {
     let running = context.timers.running();
-    let plural = words.contains(&"timers");
-    let words: Vec<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| {
-            !matches!(
-                *word,
-                "timer" | "timers" | "the" | "my" | "for" | "of" | "that"
-            )
-        })
-        .collect();
-    let chosen: Vec<&Timer> = match words.as_slice() {
-        [] if plural => return Some(cancel_all_of(running.len())),
-        ["all"] | ["every"] | ["both"] => return Some(cancel_all_of(running.len())),
-        [] => running.iter().collect(),
-        ["last"] => running
-            .iter()
-            .max_by_key(|timer| timer.id)
-            .into_iter()
-            .collect(),
-        ["first"] => running
-            .iter()
-            .min_by_key(|timer| timer.id)
-            .into_iter()
-            .collect(),
-        words => {
-            let length = durations::duration(words)
-                .filter(|(_, taken)| *taken == words.len())
-                .map(|(length, _)| length);
-            let label = words.join(" ");
-            let known = running
-                .iter()
-                .any(|timer| timer.label.as_deref() == Some(&label));
-            if length.is_none() && !known {
-                return None;
-            }
-            let fits = |timer: &&Timer| {
-                Some(timer.length) == length || timer.label.as_deref() == Some(&label)
-            };
-            running.iter().filter(fits).collect()
-        }
+    let said = match choose(words, running)? {
+        Choice::All if running.is_empty() => return Some(none_running()),
+        Choice::All => return Some(cancel_all()),
+        Choice::These(timers) => timers,
     };
-    Some(match chosen.as_slice() {
-        [] if running.is_empty() => Intent::say(IntentKind::Timer, "No timer is running."),
+    Some(match said.as_slice() {
+        [] if running.is_empty() => none_running(),
         [] => Intent::say(IntentKind::Timer, "There is no such timer."),
         [one] => Intent::act(
             IntentKind::Timer,
@@ -222,12 +182,57 @@ fn cancel(words: &[&str], context: &Context<'_>) -> Option<Intent> {
     })
 }
 
-fn cancel_all_of(count: usize) -> Intent {
-    if count == 0 {
-        Intent::say(IntentKind::Timer, "No timer is running.")
-    } else {
-        cancel_all()
-    }
+/// The timers that a request means.
+enum Choice<'a> {
+    All,
+    These(Vec<&'a Timer>),
+}
+
+/// `None` where `words` name no timer at all: the request is about something else.
+fn choose<'a>(words: &[&str], running: &'a [Timer]) -> Option<Choice<'a>> {
+    let plural = words.contains(&"timers");
+    let fillers = ["timer", "timers", "the", "my", "for", "of", "that"];
+    let words: Vec<&str> = words
+        .iter()
+        .copied()
+        .filter(|word| !fillers.contains(word))
+        .collect();
+    let named = match words.as_slice() {
+        ["all" | "every" | "both"] => return Some(Choice::All),
+        [] if plural => return Some(Choice::All),
+        [] => running.iter().collect(),
+        ["last"] => running
+            .iter()
+            .max_by_key(|timer| timer.id)
+            .into_iter()
+            .collect(),
+        ["first"] => running
+            .iter()
+            .min_by_key(|timer| timer.id)
+            .into_iter()
+            .collect(),
+        words => {
+            let length = durations::duration(words)
+                .filter(|(_, taken)| *taken == words.len())
+                .map(|(length, _)| length);
+            let label = words.join(" ");
+            let named: Vec<&Timer> = running
+                .iter()
+                .filter(|timer| {
+                    Some(timer.length) == length || timer.label.as_ref() == Some(&label)
+                })
+                .collect();
+            if length.is_none() && named.is_empty() {
+                return None;
+            }
+            named
+        }
+    };
+    Some(Choice::These(named))
+}
+
+fn none_running() -> Intent {
+    Intent::say(IntentKind::Timer, "No timer is running.")
 }
 
 fn cancel_all() -> Intent {
@@ -240,6 +245,17 @@ fn cancel_all() -> Intent {
 
 /// A week: more is an appointment.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+/// Words that ask for a timer.
+const VERBS: &[&str] = &[
+    "set", "start", "create", "make", "begin", "add", "give", "want", "need",
+];
+
+/// Words that may stand around a length of time and "timer".
+const FILLERS: &[&str] = &[
+    "a", "an", "the", "me", "my", "i", "for", "of", "new", "another", "to", "up", "on", "at",
+    "with", "would", "like",
+];
 
 /// Words that are no label when they stand before "timer".
 const STRANGE: &[&str] = &[

@@ -235,7 +235,13 @@ fn fraction(core: &str) -> Option<String> {
 /// "10^6", "5²".
 fn power(core: &str) -> Option<String> {
     let (base, exponent) = core.split_once('^')?;
-    if base.is_empty() || !base.chars().all(char::is_alphanumeric) || exponent.is_empty() {
+    let plain = |text: &str, extra: &[char]| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_alphanumeric() || extra.contains(&c))
+    };
+    if !plain(base, &[]) || !plain(exponent, &['-', '.']) {
         return None;
     }
     Some(match exponent {

@@ -2,8 +2,6 @@
 //!
 //! Core.
 
-use super::words::scrub;
-
 /// A token that is one sign.
 pub(super) fn alone(token: &str, before: Option<&str>, after: Option<&str>) -> Option<String> {
     let starts_with_digit = |word: &str| {
@@ -63,13 +61,13 @@ pub(super) fn within(core: &str) -> Option<String> {
     if let Some(name) = core.strip_prefix('#')
         && name.starts_with(char::is_alphabetic)
     {
-        return Some(scrub(name));
+        return Some(name.to_owned());
     }
     if core.starts_with('/') || core.starts_with("~/") {
         let path = core.trim_start_matches('~').trim_matches('/');
         return path
             .contains(char::is_alphanumeric)
-            .then(|| scrub(&path.replace('/', " slash ")));
+            .then(|| path.replace('/', " slash "));
     }
     let mut out = core.to_owned();
     for (sign, words) in SIGNS {
@@ -77,7 +75,7 @@ pub(super) fn within(core: &str) -> Option<String> {
             out = out.replace(*sign, words);
         }
     }
-    (out != core).then(|| scrub(&out))
+    (out != core).then(|| out.trim().to_owned())
 }
 
 const SIGNS: &[(char, &str)] = &[

@@ -19,7 +19,7 @@ pub(super) fn normalise(text: &str) -> String {
         let after = tokens.get(at + 1).copied();
         let (words, taken) = token(tokens[at], before, after);
         at += taken;
-        attach(words, &mut said);
+        attach(scrub(&words), &mut said);
     }
     said.join(" ")
 }
@@ -81,7 +81,7 @@ fn token(token: &str, before: Option<&str>, after: Option<&str>) -> (String, usi
     if let Some(words) = symbols::alone(token, before, after) {
         return (words, 1);
     }
-    let (open, core, close) = split(token);
+    let (core, close) = split(token);
     if let Some(words) = web(core) {
         return (format!("{words}{close}"), 1);
     }
@@ -95,13 +95,13 @@ fn token(token: &str, before: Option<&str>, after: Option<&str>) -> (String, usi
         return (words, 1);
     }
     if let Some(words) = figures::figure(core).or_else(|| symbols::within(core)) {
-        return (format!("{open}{words}{close}"), 1);
+        return (format!("{words}{close}"), 1);
     }
-    (format!("{open}{}{close}", scrub(core)), 1)
+    (format!("{core}{close}"), 1)
 }
 
 /// Opening marks that are said as nothing are dropped; the rest of the token and its closing punctuation.
-fn split(token: &str) -> (&'static str, &str, &str) {
+fn split(token: &str) -> (&str, &str) {
     let core = token.trim_start_matches(['(', '[', '{', '\'', '*', '_', '`']);
     let end = core.trim_end_matches([
         '.', ',', ';', ':', '!', '?', ')', ']', '}', '\'', '*', '_', '`',
@@ -113,7 +113,7 @@ fn split(token: &str) -> (&'static str, &str, &str) {
         Some(at) => &close[at..=at],
         None => "",
     };
-    ("", end, close)
+    (end, close)
 }
 
 /// An address: the host is said, never the path.
@@ -172,8 +172,8 @@ fn abbreviation(core: &str, close: &str) -> Option<String> {
 }
 
 /// Removes what is left of markup and separates the parts of names in code.
-pub(super) fn scrub(core: &str) -> String {
-    let out: String = core
+fn scrub(words: &str) -> String {
+    let out: String = words
         .chars()
         .filter_map(|c| match c {
             '*' | '`' | '~' | '#' | '\\' | '{' | '}' | '[' | ']' | '^' | '©' | '®' | '™' | '('

@@ -156,7 +156,8 @@ impl Maker {
                 None => Made::Ended,
                 Some(kind) => Made::Failed(kind),
             };
-            if !give(&self.made, &job, made) {
+            // What a hush broke off has not ended: the account of what was heard must not take it for whole.
+            if !self.silenced.is_silenced(job.turn) && !give(&self.made, &job, made) {
                 return;
             }
         }
@@ -164,70 +165,90 @@ impl Maker {
 
     /// Makes one clause; tells what failed.
     fn make(&mut self, job: &Job) -> Option<SpeakFailure> {
-        let (rate, clock, silenced) = (
-            self.rate.load(Ordering::Acquire),
-            self.clock,
-            &self.silenced,
-        );
-        let given = &self.made;
-        let mut resampler: Option<(u32, SpeechResampler)> = None;
-        let mut failure = None;
-        let mut on_piece = |piece: SpeechPiece<'_>| {
-            if silenced.is_silenced(job.turn) {
-                return ControlFlow::Break(());
-            }
-            let mut samples = Vec::new();
-            match &mut resampler {
-                Some((from, resampler)) if *from == piece.rate => {
-                    resampler.push(piece.samples, &mut samples);
-                }
-                changed => {
-                    let first = changed.is_none();
-                    if let Some((_, old)) = changed {
-                        old.finish(&mut samples);
-                    }
-                    let new = match SpeechResampler::new(piece.rate, rate) {
-                        Ok(new) => new,
-                        Err(error) => {
-                            tracing::error!(%error, "unusable speech");
-                            failure = Some(SpeakFailure::Voice);
-                            return ControlFlow::Break(());
-                        }
-                    };
-                    changed
-                        .insert((piece.rate, new))
-                        .1
-                        .push(piece.samples, &mut samples);
-                    let begun = Made::Begun { when: clock.now() };
-                    if first && !give(given, job, begun) {
-                        return ControlFlow::Break(());
-                    }
-                }
-            }
-            if samples.is_empty() || give(given, job, Made::Samples(samples)) {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+        let mut clause = ClauseMaker {
+            job,
+            made: &self.made,
+            clock: self.clock,
+            rate: self.rate.load(Ordering::Acquire),
+            converter: None,
+            unusable: false,
         };
-        if let Err(error) = self
+        let silenced = &self.silenced;
+        let said = self
             .synthesizer
-            .synthesize(job.text.as_str(), &mut on_piece)
-        {
-            tracing::warn!(turn = %job.turn, %error, "a clause could not be said");
-            failure = Some(SpeakFailure::from(&error));
+            .synthesize(job.text.as_str(), &mut |piece| {
+                if !silenced.is_silenced(job.turn) && clause.take(piece) {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        if !silenced.is_silenced(job.turn) {
+            clause.finish();
         }
+        match said {
+            Ok(()) => clause.unusable.then_some(SpeakFailure::Voice),
+            Err(error) => {
+                tracing::warn!(turn = %job.turn, %error, "a clause could not be said");
+                Some(SpeakFailure::from(&error))
+            }
+        }
+    }
+}
+
+/// Turns the pieces of one clause into samples of the sink's rate.
+struct ClauseMaker<'a> {
+    job: &'a Job,
+    made: &'a SyncSender<Output>,
+    clock: Clock,
+    rate: u32,
+    /// The engine's rate and the resampler for it; an engine may change its rate from piece to piece.
+    converter: Option<(u32, SpeechResampler)>,
+    /// The engine gave a rate that cannot be converted.
+    unusable: bool,
+}
+
+impl ClauseMaker<'_> {
+    /// Takes a piece; false when no more are wanted.
+    fn take(&mut self, piece: SpeechPiece<'_>) -> bool {
+        let mut samples = Vec::new();
+        if self
+            .converter
+            .as_ref()
+            .is_none_or(|(from, _)| *from != piece.rate)
+        {
+            let begun = Made::Begun {
+                when: self.clock.now(),
+            };
+            match &mut self.converter {
+                Some((_, old)) => old.finish(&mut samples),
+                None if !give(self.made, self.job, begun) => return false,
+                None => {}
+            }
+            match SpeechResampler::new(piece.rate, self.rate) {
+                Ok(new) => self.converter = Some((piece.rate, new)),
+                Err(error) => {
+                    tracing::error!(%error, "unusable speech");
+                    self.unusable = true;
+                    return false;
+                }
+            }
+        }
+        if let Some((_, converter)) = &mut self.converter {
+            converter.push(piece.samples, &mut samples);
+        }
+        samples.is_empty() || give(self.made, self.job, Made::Samples(samples))
+    }
+
+    /// Gives what the resampler still holds.
+    fn finish(&mut self) {
         let mut rest = Vec::new();
-        if let Some((_, resampler)) = &mut resampler {
-            resampler.finish(&mut rest);
+        if let Some((_, converter)) = &mut self.converter {
+            converter.finish(&mut rest);
         }
-        if !rest.is_empty()
-            && !silenced.is_silenced(job.turn)
-            && !give(given, job, Made::Samples(rest))
-        {
-            return failure;
+        if !rest.is_empty() && !give(self.made, self.job, Made::Samples(rest)) {
+            tracing::debug!("the speaking thread has ended within a clause");
         }
-        failure
     }
 }
 
