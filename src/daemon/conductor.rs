@@ -76,6 +76,24 @@ pub struct Summary {
     pub trouble: Vec<String>,
 }
 
+/// What a conductor works with.
+pub struct Parts {
+    /// The daemon's clock.
+    pub clock: Clock,
+    /// What the parts report.
+    pub inbox: mpsc::Receiver<Report>,
+    /// The hands.
+    pub effectors: Effectors,
+    /// History, timers, backend.
+    pub desk: Desk,
+    /// Where the event stream goes.
+    pub sink: Sink,
+    /// When it ends by itself.
+    pub until: Until,
+    /// Held by a fast file while a turn is under way, so that no question overtakes the answer before it.
+    pub hold: Option<Arc<AtomicBool>>,
+}
+
 /// See the module.
 pub struct Conductor {
     dialogue: Dialogue,
@@ -85,7 +103,6 @@ pub struct Conductor {
     desk: Desk,
     sink: Sink,
     until: Until,
-    /// Held by a fast file while a turn is under way, so that no question overtakes the answer before it.
     hold: Option<Arc<AtomicBool>>,
     /// One past the newest sample that the ear has looked at.
     input_at: SamplePos,
@@ -105,16 +122,16 @@ pub struct Conductor {
 
 impl Conductor {
     /// Puts the parts together.
-    pub fn new(
-        policy: Policy,
-        clock: Clock,
-        inbox: mpsc::Receiver<Report>,
-        effectors: Effectors,
-        desk: Desk,
-        sink: Sink,
-        until: Until,
-        hold: Option<Arc<AtomicBool>>,
-    ) -> Self {
+    pub fn new(policy: Policy, parts: Parts) -> Self {
+        let Parts {
+            clock,
+            inbox,
+            effectors,
+            desk,
+            sink,
+            until,
+            hold,
+        } = parts;
         Self {
             dialogue: Dialogue::new(policy),
             clock,
@@ -183,7 +200,7 @@ impl Conductor {
         match self.until {
             Until::Stopped => false,
             Until::InputEnds => self.input_ended && quiet,
-            Until::OneTurn => (quiet && !self.done.turns.is_empty()) || (self.input_ended && quiet),
+            Until::OneTurn => quiet && (self.input_ended || !self.done.turns.is_empty()),
         }
     }
 

@@ -134,7 +134,18 @@ pub async fn run_until(
     )
     .then(|| Arc::new(AtomicBool::new(false)));
     let (effectors, desk) = start(&plan, clock, &reports, hold.clone()).await?;
-    let conductor = Conductor::new(policy, clock, inbox, effectors, desk, sink, until, hold);
+    let conductor = Conductor::new(
+        policy,
+        conductor::Parts {
+            clock,
+            inbox,
+            effectors,
+            desk,
+            sink,
+            until,
+            hold,
+        },
+    );
     drop(reports);
     Ok(conductor.run(shutdown).await)
 }

@@ -47,10 +47,10 @@ impl Dialogue {
 
     /// The voice fell silent before the doubt was over: a cough or a short word. What it was, its words will tell.
     pub(super) fn speech_paused(&mut self, out: &mut Vec<Effect>) {
-        if let Phase::Speaking { live, doubt, .. } = &mut self.phase {
-            if doubt.take().is_some() {
-                out.push(Effect::Resume { turn: live.turn });
-            }
+        if let Phase::Speaking { live, doubt, .. } = &mut self.phase
+            && doubt.take().is_some()
+        {
+            out.push(Effect::Resume { turn: live.turn });
         }
     }
 

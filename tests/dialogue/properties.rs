@@ -137,8 +137,10 @@ fn check(policy: Policy, steps: &[Step]) -> Result<(), TestCaseError> {
             );
         }
         watch.see(&effects)?;
-        if let Some(deadline) = dialogue.deadline() {
-            if deadline <= now {
+        if let Some(deadline) = dialogue.deadline()
+            && deadline <= now
+        {
+            {
                 watch.see(&dialogue.handle(now, Event::Tick))?;
                 prop_assert!(
                     dialogue.deadline().is_none_or(|later| later > now),
