@@ -181,24 +181,27 @@ impl Whisper {
             },
             clock,
         };
-        let noise = faint_noise(SAMPLE_RATE as usize);
-        let options = TranscribeOptions::default();
         whisper
-            .decode(&noise, &options, &Abort::default())
+            .warm_up()
             .map_err(|error| refused(path, error.to_string()))?;
-        whisper.timings.warm_up = clock
-            .now()
-            .since_start()
-            .saturating_sub(whisper.timings.load);
+        Ok(whisper)
+    }
+
+    /// Runs once, so that the first question does not wait for buffers and shaders.
+    fn warm_up(&mut self) -> Result<(), TranscribeError> {
+        let begun = self.clock.now();
+        let noise = faint_noise(SAMPLE_RATE as usize);
+        self.decode(&noise, &TranscribeOptions::default(), &Abort::default())?;
+        self.timings.warm_up = self.clock.now().since(begun);
         tracing::info!(
-            model = name,
-            load_ms = whisper.timings.load.as_millis() as u64,
-            warm_up_ms = whisper.timings.warm_up.as_millis() as u64,
-            threads = settings.threads,
-            gpu = settings.gpu,
+            model = self.name,
+            load_ms = self.timings.load.as_millis() as u64,
+            warm_up_ms = self.timings.warm_up.as_millis() as u64,
+            threads = self.settings.threads,
+            gpu = self.settings.gpu,
             "speech model ready"
         );
-        Ok(whisper)
+        Ok(())
     }
 
     /// How long loading and warming up took.
