@@ -6,10 +6,10 @@
 //! to its end; a panic of a decoder is damage. Long files are downmixed and resampled while they are read, so memory is
 //! that of the 16 kHz mono result (230 MB an hour). What the samples mean is left to others.
 //!
-//! Encoder delay is trimmed where the demuxer knows it (MP3, OGG); for AAC in M4A its 1024 to 2112 samples of silence stay
-//! at the front, because symphonia does not read edit lists.
+//! Encoder delay and padding are trimmed where the file tells them.
 
 mod convert;
+mod edits;
 mod source;
 
 use std::io;
@@ -28,6 +28,7 @@ use symphonia::core::meta::MetadataOptions;
 
 use super::Format;
 use convert::Converter;
+use edits::Trim;
 use source::{Source, open};
 
 /// Where the audio comes from.
@@ -191,6 +192,7 @@ fn read(
     let name = name_of(&input);
     let (source, hint) = open(input)?;
     let (done, total) = (Arc::clone(&source.done), source.length);
+    let mut trim = Trim::new(source.edit);
     let refuse = |reason: String| DecodeError::NotAudio {
         name: name.clone(),
         reason,
@@ -201,11 +203,14 @@ fn read(
     let mut stream = guarded(|| Stream::open(source, &hint)).map_err(refuse)?;
     let mut faults = Faults::default();
     while let Some(next) = faults.take(guarded(|| stream.next()), stream.frames) {
-        if let Next::Block(format) = next
-            && let Err(reason) = sink(format, &stream.block)
-        {
-            faults.add(reason, stream.frames);
-            break;
+        if let Next::Block(format) = next {
+            let channels = usize::from(format.channels);
+            let heard = trim.next(stream.block.len() / channels, format.rate);
+            let block = &stream.block[heard.start * channels..heard.end * channels];
+            if let Err(reason) = sink(format, block) {
+                faults.add(reason, stream.frames);
+                break;
+            }
         }
         progress(Progress {
             done: done.load(Ordering::Relaxed).min(total),

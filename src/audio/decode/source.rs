@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::io::MediaSource;
 
+use super::edits::{self, Edit};
 use super::{DecodeError, Input};
 
 /// Opens the input and says what its name hints at.
@@ -30,9 +31,14 @@ pub(super) fn open(input: Input<'_>) -> Result<(Source, Hint), DecodeError> {
         inner.by_ref().take(HEAD).read_to_end(&mut head)?;
         inner.rewind()?;
         let patches = wav_length_patches(&head, length);
+        let edit = match head.get(4..8) {
+            Some(b"ftyp") => edits::of_mp4(&mut inner, length).unwrap_or_default(),
+            _ => Edit::default(),
+        };
         let done = Arc::default();
         Ok(Source {
             inner,
+            edit,
             length,
             at: 0,
             done,
@@ -111,6 +117,8 @@ impl<T: Read + Seek + Send + Sync> ReadSeek for T {}
 /// The bytes of the input with the patches laid over them; counts what has been read.
 pub(super) struct Source {
     inner: Box<dyn ReadSeek>,
+    /// Which part of the decoded audio is heard.
+    pub(super) edit: Edit,
     /// In all.
     pub(super) length: u64,
     at: u64,
