@@ -306,7 +306,10 @@ impl Stream {
                 FormatOptions::default(),
                 MetadataOptions::default(),
             )
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| match error {
+                SymphoniaError::Unsupported(_) => "no known audio format".to_owned(),
+                error => explain(&error),
+            })?;
         let track = reader
             .default_track(TrackType::Audio)
             .ok_or("it has no audio track")?;
@@ -317,9 +320,14 @@ impl Stream {
             .ok_or("its codec is unknown")?;
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(params, &AudioDecoderOptions::default())
-            .map_err(|error| format!("its codec is not supported: {}", explain(&error)))?;
-        // An MP3 without a table of contents only has a guess.
-        let exact = !reader.format_info().short_name.starts_with("mp");
+            .map_err(|error| match error {
+                SymphoniaError::Unsupported(_) => {
+                    "its codec is another one, such as Opus".to_owned()
+                }
+                error => explain(&error),
+            })?;
+        // MP3 and raw AAC have no header for the whole, so the demuxer only guesses from the first packets.
+        let exact = !["mp1", "mp2", "mp3", "aac"].contains(&reader.format_info().short_name);
         let promised = track.num_frames.filter(|_| exact);
         let (track, rate) = (track.id, params.sample_rate.unwrap_or(0));
         Ok(Self {
