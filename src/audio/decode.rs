@@ -6,10 +6,10 @@
 //! to its end; a panic of a decoder is damage. Long files are downmixed and resampled while they are read, so memory is
 //! that of the 16 kHz mono result (230 MB an hour). What the samples mean is left to others.
 //!
-//! Encoder delay is trimmed where the container tells it to the demuxer (MP3, OGG); for AAC in M4A up to 0.05 s of silence
-//! stays at the front, because symphonia does not read edit lists.
+//! Encoder delay and padding are trimmed where the file tells them.
 
 mod convert;
+mod edits;
 mod source;
 
 use std::io;
@@ -27,8 +27,8 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
 use super::Format;
-use crate::time::SAMPLE_RATE;
 use convert::Converter;
+use edits::Trim;
 use source::{Source, open};
 
 /// Where the audio comes from.
@@ -120,7 +120,7 @@ pub fn decode_native(
     let name = name_of(&input);
     let mut samples = Vec::new();
     let mut format: Option<Format> = None;
-    let mut damage = read(input, progress, &mut |found, block| {
+    let damage = read(input, progress, &mut |found, block| {
         if *format.get_or_insert(found) != found {
             return Err("the rate or the number of channels changes".to_owned());
         }
@@ -130,9 +130,6 @@ pub fn decode_native(
     let format = format
         .filter(|_| !samples.is_empty())
         .ok_or(DecodeError::Empty { name })?;
-    if let Some(damage) = &mut damage {
-        damage.after = length(samples.len() / usize::from(format.channels), format.rate);
-    }
     Ok(Decoded {
         format,
         samples,
@@ -151,7 +148,7 @@ pub fn decode_mono(
     let name = name_of(&input);
     let mut samples = Vec::new();
     let mut converter: Option<Converter> = None;
-    let mut damage = read(input, progress, &mut |format, block| {
+    let damage = read(input, progress, &mut |format, block| {
         if converter
             .as_ref()
             .is_some_and(|converter| converter.format != format)
@@ -169,9 +166,6 @@ pub fn decode_mono(
     samples.extend(converter.map(Converter::finish).unwrap_or_default());
     if samples.is_empty() {
         return Err(DecodeError::Empty { name });
-    }
-    if let Some(damage) = &mut damage {
-        damage.after = length(samples.len(), SAMPLE_RATE);
     }
     Ok(Mono { samples, damage })
 }
@@ -198,6 +192,7 @@ fn read(
     let name = name_of(&input);
     let (source, hint) = open(input)?;
     let (done, total) = (Arc::clone(&source.done), source.length);
+    let mut trim = Trim::new(source.edit);
     let refuse = |reason: String| DecodeError::NotAudio {
         name: name.clone(),
         reason,
@@ -206,37 +201,30 @@ fn read(
         return Err(DecodeError::Empty { name });
     }
     let mut stream = guarded(|| Stream::open(source, &hint)).map_err(refuse)?;
-    let mut frames = 0_u64;
     let mut faults = Faults::default();
-    let mut refused_by_sink = None;
-    loop {
+    while let Some(next) = faults.take(guarded(|| stream.next()), stream.frames) {
+        if let Next::Block(format) = next {
+            let channels = usize::from(format.channels);
+            let heard = trim.next(stream.block.len() / channels, format.rate);
+            let block = &stream.block[heard.start * channels..heard.end * channels];
+            if let Err(reason) = sink(format, block) {
+                faults.add(reason, stream.frames);
+                break;
+            }
+        }
         progress(Progress {
             done: done.load(Ordering::Relaxed).min(total),
             total,
         });
-        match guarded(|| stream.next()) {
-            Ok(Next::Block(format)) => {
-                frames += (stream.block.len() / usize::from(format.channels)) as u64;
-                if let Err(reason) = sink(format, &stream.block) {
-                    refused_by_sink = Some(reason);
-                    break;
-                }
-            }
-            Ok(Next::Fault(reason)) => faults.add(reason),
-            Ok(Next::End) => break,
-            Err(reason) => {
-                faults.add(reason);
-                break;
-            }
-        }
     }
-    let reason = refused_by_sink
-        .or_else(|| faults.reason())
-        .or_else(|| stream.missing(frames));
-    match reason {
-        Some(reason) if frames == 0 => Err(refuse(reason)),
-        reason => Ok(reason.map(|reason| Damage {
-            after: Duration::ZERO,
+    if let Some(reason) = stream.missing() {
+        faults.add(reason, stream.frames);
+    }
+    let rate = stream.rate;
+    match faults.summary() {
+        Some((reason, _)) if stream.frames == 0 => Err(refuse(reason)),
+        summary => Ok(summary.map(|(reason, frames)| Damage {
+            after: length(frames, rate),
             reason,
         })),
     }
@@ -245,22 +233,39 @@ fn read(
 /// What could not be decoded.
 #[derive(Default)]
 struct Faults {
-    first: Option<String>,
+    /// The first one, and the frames that precede it.
+    first: Option<(String, u64)>,
     count: usize,
 }
 
 impl Faults {
-    fn add(&mut self, reason: String) {
+    fn add(&mut self, reason: String, frames: u64) {
         self.count += 1;
-        self.first.get_or_insert(reason);
+        self.first.get_or_insert((reason, frames));
     }
 
-    fn reason(self) -> Option<String> {
-        let first = self.first?;
-        Some(if self.count == 1 {
-            first
-        } else {
-            format!("{first} ({} places)", self.count)
+    /// Takes a step's result; `None` at the end, or after a fault that nothing can follow.
+    fn take(&mut self, step: Result<Next, String>, frames: u64) -> Option<Next> {
+        match step {
+            Ok(Next::End) => None,
+            Ok(Next::Fault(reason)) => {
+                self.add(reason.clone(), frames);
+                Some(Next::Fault(reason))
+            }
+            Ok(block) => Some(block),
+            Err(reason) => {
+                self.add(reason, frames);
+                None
+            }
+        }
+    }
+
+    fn summary(self) -> Option<(String, u64)> {
+        let (first, frames) = self.first?;
+        let others = self.count - 1;
+        Some(match others {
+            0 => (first, frames),
+            _ => (format!("{first} (and {others} more)"), frames),
         })
     }
 }
@@ -286,6 +291,8 @@ struct Stream {
     /// Frames that the container promises; `None` where it only estimates.
     promised: Option<u64>,
     rate: u32,
+    /// Decoded so far.
+    frames: u64,
     block: Vec<f32>,
 }
 
@@ -299,7 +306,10 @@ impl Stream {
                 FormatOptions::default(),
                 MetadataOptions::default(),
             )
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| match error {
+                SymphoniaError::Unsupported(_) => "no known audio format".to_owned(),
+                error => explain(&error),
+            })?;
         let track = reader
             .default_track(TrackType::Audio)
             .ok_or("it has no audio track")?;
@@ -310,9 +320,14 @@ impl Stream {
             .ok_or("its codec is unknown")?;
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(params, &AudioDecoderOptions::default())
-            .map_err(|error| format!("its codec is not supported: {}", explain(&error)))?;
-        // An MP3 without a table of contents only has a guess.
-        let exact = !reader.format_info().short_name.starts_with("mp");
+            .map_err(|error| match error {
+                SymphoniaError::Unsupported(_) => {
+                    "its codec is another one, such as Opus".to_owned()
+                }
+                error => explain(&error),
+            })?;
+        // MP3 and raw AAC have no header for the whole, so the demuxer only guesses from the first packets.
+        let exact = !["mp1", "mp2", "mp3", "aac"].contains(&reader.format_info().short_name);
         let promised = track.num_frames.filter(|_| exact);
         let (track, rate) = (track.id, params.sample_rate.unwrap_or(0));
         Ok(Self {
@@ -321,6 +336,7 @@ impl Stream {
             track,
             promised,
             rate,
+            frames: 0,
             block: Vec::new(),
         })
     }
@@ -352,6 +368,7 @@ impl Stream {
                         .max(1);
                     audio.copy_to_vec_interleaved(&mut self.block);
                     self.rate = rate;
+                    self.frames += (self.block.len() / usize::from(channels)) as u64;
                     Ok(Next::Block(Format { rate, channels }))
                 }
                 Err(SymphoniaError::ResetRequired) => {
@@ -364,9 +381,9 @@ impl Stream {
     }
 
     /// Says so when more than a tenth of a second of what the header promises is missing; less can be encoder padding.
-    fn missing(&self, frames: u64) -> Option<String> {
+    fn missing(&self) -> Option<String> {
         let promised = self.promised?;
-        let missing = promised.saturating_sub(frames);
+        let missing = promised.saturating_sub(self.frames);
         (missing > u64::from(self.rate / 10)).then(|| {
             let seconds = promised as f64 / f64::from(self.rate.max(1));
             format!("the file ends early; its header promises {seconds:.1} s")
@@ -402,7 +419,7 @@ fn quoted(name: &str) -> String {
     }
 }
 
-fn length(frames: usize, rate: u32) -> Duration {
+fn length(frames: u64, rate: u32) -> Duration {
     Duration::from_secs_f64(frames as f64 / f64::from(rate.max(1)))
 }
 

@@ -275,38 +275,19 @@ fn verify(
     as_json: bool,
     output: &mut dyn Write,
 ) -> Result<(), ModelsCommandError> {
-    let names: Vec<String> = if names.is_empty() {
-        library
-            .list()
-            .into_iter()
-            .filter(|entry| entry.path.is_some())
-            .map(|entry| entry.info.name.clone())
-            .collect()
-    } else {
-        names.to_vec()
+    let here = library
+        .list()
+        .into_iter()
+        .filter(|entry| entry.path.is_some());
+    let names: Vec<String> = match names {
+        [] => here.map(|entry| entry.info.name.clone()).collect(),
+        names => names.to_vec(),
     };
     let mut documents = Vec::new();
     let mut failed = 0;
     for name in &names {
-        let bar = bar();
-        let verified = library.verify(name, &mut |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
-        });
-        bar.finish_and_clear();
-        let (state, text) = match verified {
-            Ok(Verified::Known) => ("ok", "its SHA-256 is right".to_owned()),
-            Ok(Verified::Pinned) => ("ok", "unchanged since its first download".to_owned()),
-            Ok(Verified::Unknown { sha256 }) => (
-                "unknown",
-                format!("no SHA-256 is known for it; it is {sha256}"),
-            ),
-            Err(error @ ModelError::Damaged { .. }) => {
-                failed += 1;
-                ("damaged", error.to_string())
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let (state, text) = verdict(name, library)?;
+        failed += usize::from(state == DAMAGED);
         if !as_json {
             writeln!(output, "{name}: {text}")?;
         }
@@ -315,13 +296,33 @@ fn verify(
     if as_json {
         writeln!(output, "{:#}", Value::from(documents))?;
     }
-    if failed > 0 {
-        return Err(ModelsCommandError::Verify {
-            failed,
-            all: names.len(),
-        });
+    let all = names.len();
+    match failed {
+        0 => Ok(()),
+        failed => Err(ModelsCommandError::Verify { failed, all }),
     }
-    Ok(())
+}
+
+const DAMAGED: &str = "damaged";
+
+/// The state of one model for scripts, and for people.
+fn verdict(name: &str, library: &Library) -> Result<(&'static str, String), ModelError> {
+    let bar = bar();
+    let verified = library.verify(name, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    Ok(match verified {
+        Ok(Verified::Known) => ("ok", "its SHA-256 is right".to_owned()),
+        Ok(Verified::Pinned) => ("ok", "unchanged since its first download".to_owned()),
+        Ok(Verified::Unknown { sha256 }) => (
+            "unknown",
+            format!("no SHA-256 is known for it; it is {sha256}"),
+        ),
+        Err(error @ ModelError::Damaged { .. }) => (DAMAGED, error.to_string()),
+        Err(error) => return Err(error),
+    })
 }
 
 /// Drawn on standard error if that is a terminal.

@@ -160,29 +160,9 @@ pub fn transcribe_files(
     defaults: &Defaults,
     streams: &mut Streams<'_>,
 ) -> Result<(), TranscribeCommandError> {
-    match args.format {
-        OutputFormat::Srt if args.files.len() > 1 => {
-            return Err(TranscribeCommandError::OneFile("srt"));
-        }
-        OutputFormat::Vtt if args.files.len() > 1 => {
-            return Err(TranscribeCommandError::OneFile("vtt"));
-        }
-        _ => {}
-    }
-    let options = TranscribeOptions {
-        language: args
-            .language
-            .as_ref()
-            .unwrap_or(&defaults.language)
-            .to_lowercase(),
-        timestamps: args.format != OutputFormat::Text,
-    };
-    let (name, path) = choose(
-        args.model.as_ref().unwrap_or(&defaults.model),
-        library,
-        &options.language,
-        defaults,
-    )?;
+    let options = options(args, defaults)?;
+    let asked = args.model.as_ref().unwrap_or(&defaults.model);
+    let (name, path) = choose(asked, library, &options.language, defaults)?;
     let mut whisper = Whisper::load(&name, &path, WhisperSettings::default())?;
     whisper.check_language(&options.language)?;
     let mut records = Vec::new();
@@ -194,11 +174,7 @@ pub fn transcribe_files(
                 if args.format == OutputFormat::Json {
                     records.push(record(file, &done, &name));
                 } else {
-                    let text = rendered(args, file, &done.result);
-                    streams
-                        .output
-                        .write_all(text.as_bytes())
-                        .map_err(TranscribeCommandError::Output)?;
+                    write(streams, &rendered(args, file, &done.result))?;
                 }
             }
             Err(error) => {
@@ -208,21 +184,42 @@ pub fn transcribe_files(
         }
     }
     if args.format == OutputFormat::Json {
-        let text = serde_json::to_string_pretty(&records)
-            .expect("strings and numbers can always be written");
-        writeln!(streams.output, "{text}").map_err(TranscribeCommandError::Output)?;
+        let text = serde_json::to_string_pretty(&records);
+        write(
+            streams,
+            &text.expect("strings and numbers can always be written"),
+        )?;
+        write(streams, "\n")?;
     }
-    streams
-        .output
-        .flush()
-        .map_err(TranscribeCommandError::Output)?;
-    if failed > 0 {
-        return Err(TranscribeCommandError::Files {
-            failed,
-            all: args.files.len(),
-        });
+    let all = args.files.len();
+    match failed {
+        0 => Ok(()),
+        failed => Err(TranscribeCommandError::Files { failed, all }),
     }
-    Ok(())
+}
+
+fn options(args: &Args, defaults: &Defaults) -> Result<TranscribeOptions, TranscribeCommandError> {
+    let one = match args.format {
+        OutputFormat::Srt => Some("srt"),
+        OutputFormat::Vtt => Some("vtt"),
+        OutputFormat::Text | OutputFormat::Json => None,
+    };
+    if let Some(format) = one.filter(|_| args.files.len() > 1) {
+        return Err(TranscribeCommandError::OneFile(format));
+    }
+    let language = args.language.as_ref().unwrap_or(&defaults.language);
+    Ok(TranscribeOptions {
+        language: language.to_lowercase(),
+        timestamps: args.format != OutputFormat::Text,
+    })
+}
+
+/// Writes at once, so that a reader of a pipe sees each file when it is done.
+fn write(streams: &mut Streams<'_>, text: &str) -> Result<(), TranscribeCommandError> {
+    let written = streams.output.write_all(text.as_bytes());
+    written
+        .and_then(|()| streams.output.flush())
+        .map_err(TranscribeCommandError::Output)
 }
 
 /// The model's name for the record, and its file.
@@ -277,7 +274,7 @@ fn one_file(
     if let Some(damage) = &damage {
         say(
             streams,
-            &format!("{shown} is {damage}; what comes before is transcribed"),
+            &format!("{shown} is {damage}; what can be read is transcribed"),
         );
     }
     let bar = bar(

@@ -234,19 +234,13 @@ impl Part {
         from: &Path,
         events: &mut dyn FnMut(PullEvent),
     ) -> Result<(), PullError> {
-        let missing = || PullError::SourceMissing {
-            path: from.to_owned(),
-            file: self.info.file.clone(),
-        };
-        let mut source = match File::open(from) {
-            Ok(source) => source,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let error = missing();
-                self.discard()?;
-                return Err(error);
-            }
-            Err(reason) => return Err(io_error(from, reason).into()),
-        };
+        let mut source = File::open(from).map_err(|reason| match reason.kind() {
+            io::ErrorKind::NotFound => PullError::SourceMissing {
+                path: from.to_owned(),
+                file: self.info.file.clone(),
+            },
+            _ => io_error(from, reason).into(),
+        })?;
         let total = source
             .metadata()
             .map_err(|reason| io_error(from, reason))?

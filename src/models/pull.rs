@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{IF_RANGE, RANGE};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 
 use super::manifest::{self, ModelInfo};
 use super::part::Part;
@@ -226,29 +226,34 @@ impl<'a> Puller<'a> {
         let folder = self.library.folder();
         fs::create_dir_all(folder).map_err(|reason| io_error(folder, reason))?;
         let mut part = Part::open(folder, info)?;
-        let from = match source {
-            Source::Folder(folder) => {
-                let from = if folder.is_file() {
-                    folder.clone()
-                } else {
-                    folder.join(&info.file)
-                };
-                part.copy(&from, events)?;
-                from.display().to_string()
-            }
-            Source::Public | Source::Url(_) => {
-                let url = address(info, source);
-                if let Err(error) = self.download(&url, &mut part, events).await {
-                    if part.length == 0 {
-                        part.discard()?;
-                    }
-                    return Err(error);
-                }
-                url
-            }
-        };
+        let fetched = self.fetch(&mut part, source, events).await;
+        if fetched.is_err() && part.length == 0 {
+            part.discard()?;
+        }
+        let from = fetched?;
         events(PullEvent::Checking);
         self.accept(part, &from)
+    }
+
+    /// Fills `part`; returns where it came from.
+    async fn fetch(
+        &self,
+        part: &mut Part,
+        source: &Source,
+        events: &mut dyn FnMut(PullEvent),
+    ) -> Result<String, PullError> {
+        if let Source::Folder(folder) = source {
+            let from = if folder.is_file() {
+                folder.clone()
+            } else {
+                folder.join(&part.info.file)
+            };
+            part.copy(&from, events)?;
+            return Ok(from.display().to_string());
+        }
+        let url = address(part.info, source);
+        self.download(&url, part, events).await?;
+        Ok(url)
     }
 
     /// The file of an earlier pull, if it passes its checks.
@@ -308,23 +313,7 @@ impl<'a> Puller<'a> {
         part: &mut Part,
         events: &mut dyn FnMut(PullEvent),
     ) -> Result<(), Attempt> {
-        let mut request = self.client.get(url);
-        if part.length > 0 {
-            match part.resumable(url) {
-                Some(validator) => {
-                    request = request.header(RANGE, format!("bytes={}-", part.length));
-                    if !validator.is_empty() {
-                        request = request.header(IF_RANGE, validator);
-                    }
-                }
-                None => {
-                    part.restart()?;
-                    events(PullEvent::Restarted {
-                        reason: "it came from another address",
-                    });
-                }
-            }
-        }
+        let request = self.request(url, part, events)?;
         let response = request
             .send()
             .await
@@ -343,6 +332,30 @@ impl<'a> Puller<'a> {
         }
         part.check_room(url)?;
         part.fill(response, events).await
+    }
+
+    /// Asks for what is missing, or for everything where the rest would not fit.
+    fn request(
+        &self,
+        url: &str,
+        part: &mut Part,
+        events: &mut dyn FnMut(PullEvent),
+    ) -> Result<RequestBuilder, ModelError> {
+        let request = self.client.get(url);
+        if part.length == 0 {
+            return Ok(request);
+        }
+        let Some(validator) = part.resumable(url) else {
+            part.restart()?;
+            let reason = "what was here came from another address";
+            events(PullEvent::Restarted { reason });
+            return Ok(request);
+        };
+        let request = request.header(RANGE, format!("bytes={}-", part.length));
+        Ok(match validator.as_str() {
+            "" => request,
+            validator => request.header(IF_RANGE, validator),
+        })
     }
 
     /// Checks a complete part and gives it its final name.

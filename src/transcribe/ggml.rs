@@ -48,6 +48,9 @@ const MULTILINGUAL_VOCABULARY: u32 = 51_865;
 /// Vocabulary of large-v3 and large-v3-turbo.
 const V3_VOCABULARY: u32 = 51_866;
 
+const NOT_A_WHISPER_HEADER: &str =
+    "its header does not describe a Whisper model; it is damaged or of another kind";
+
 struct Header {
     vocabulary: u32,
     audio_layers: u32,
@@ -107,10 +110,7 @@ impl<F: Read + Seek> Walk<'_, F> {
             && [80, 128].contains(&mels)
             && kind % 1000 <= 20;
         if !plausible {
-            return Err(
-                "its header does not describe a Whisper model; it is damaged or of another kind"
-                    .to_owned(),
-            );
+            return Err(NOT_A_WHISPER_HEADER.to_owned());
         }
         Ok(Header {
             vocabulary,

@@ -72,9 +72,9 @@ pub fn cut_at_pauses(samples: &[f32], longest: usize) -> Vec<Range<usize>> {
 #[must_use]
 pub fn loud_samples(samples: &[f32]) -> usize {
     let loudness = loudness(samples);
-    let loudest = loudness.iter().copied().fold(0.0, f32::max);
-    // A tenth of the loudest frame is −20 dB, which is where the consonants of the same speaker end.
-    let threshold = (loudest * 0.1).max(SILENT_RMS);
+    // Not the loudest frame: beside a click or a slammed door all speech would look quiet. A tenth is −20 dB, which is
+    // where the consonants of the same speaker end.
+    let threshold = (quantile(&loudness, 95) * 0.1).max(SILENT_RMS);
     let frames = loudness.iter().filter(|rms| **rms >= threshold).count();
     (frames * FRAME).min(samples.len())
 }
@@ -99,12 +99,16 @@ fn loudness(samples: &[f32]) -> Vec<f32> {
 /// neither speech without any pause is taken for its own noise floor, nor a quiet room for speech where digital silence
 /// has been added.
 fn speech_threshold(loudness: &[f32]) -> f32 {
+    let (floor, loud) = (quantile(loudness, 10), quantile(loudness, 98));
+    (floor * 4.0).clamp(loud * 0.02, loud * 0.1).max(SILENT_RMS)
+}
+
+/// The loudness that `percent` of the frames do not exceed; 0 without frames.
+fn quantile(loudness: &[f32], percent: usize) -> f32 {
     let mut sorted = loudness.to_vec();
     sorted.sort_by(f32::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
-    let floor = at(sorted.len() / 10);
-    let loud = at(sorted.len().saturating_sub(1) * 49 / 50);
-    (floor * 4.0).clamp(loud * 0.02, loud * 0.1).max(SILENT_RMS)
+    let index = sorted.len().saturating_sub(1) * percent / 100;
+    sorted.get(index).copied().unwrap_or(0.0)
 }
 
 /// The sample in the middle of the quietest 200 ms of `samples`, not before `from`.
@@ -213,5 +217,12 @@ mod tests {
     fn loud_samples_count_the_sound_and_not_the_pause() {
         let audio = [tone(1.0, 0.001), tone(2.0, 0.3), tone(4.0, 0.001)].concat();
         assert!(loud_samples(&audio).abs_diff(2 * SECOND) <= 2 * FRAME);
+    }
+
+    #[test]
+    fn a_click_does_not_hide_the_speech_beside_it() {
+        let mut audio = tone(2.0, 0.02);
+        audio[8_000..8_400].fill(0.9);
+        assert!(loud_samples(&audio) > 30_000);
     }
 }

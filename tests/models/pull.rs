@@ -413,6 +413,21 @@ async fn a_folder_gives_its_file_and_a_missing_one_is_named() {
 }
 
 #[tokio::test]
+async fn a_wrong_folder_does_not_cost_what_was_downloaded() {
+    let mut rig = Rig::new();
+    let unavailable = std::iter::repeat_n(Reply::Status("503 Service Unavailable"), 5);
+    let script: Vec<Reply> = std::iter::once(Reply::CutAfter(6_000))
+        .chain(unavailable)
+        .collect();
+    let server = Server::start(body(10_000, 19), script).await;
+    rig.pull_from(FREE, &server).await.expect_err("gives up");
+    let nowhere = Source::Folder(rig.folder.path().join("nowhere"));
+    rig.pull(FREE, &nowhere).await.expect_err("no such folder");
+    rig.pull_from(FREE, &server).await.expect("goes on");
+    assert!(rig.saw(|event| *event == PullEvent::Resumed { at: 6_000 }));
+}
+
+#[tokio::test]
 async fn two_pulls_of_one_model_do_not_meddle() {
     let mut rig = Rig::new();
     fs::create_dir_all(rig.library.folder()).expect("a folder");

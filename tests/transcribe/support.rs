@@ -15,9 +15,6 @@ pub fn model() -> PathBuf {
         std::env::var_os("HARK_TEST_MODEL").map(PathBuf::from),
         Some(root.join("models/starter.en.bin")),
         Some(assets.join("models/starter/prototype-q8_0.bin")),
-        Some(PathBuf::from(
-            "/work/shared/models/starter/prototype-q8_0.bin",
-        )),
     ];
     let places: Vec<PathBuf> = places.into_iter().flatten().collect();
     places

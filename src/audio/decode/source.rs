@@ -4,70 +4,74 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::io::MediaSource;
 
+use super::edits::{self, Edit};
 use super::{DecodeError, Input};
 
 /// Opens the input and says what its name hints at.
 pub(super) fn open(input: Input<'_>) -> Result<(Source, Hint), DecodeError> {
     let mut hint = Hint::new();
-    let (mut inner, length): (Box<dyn ReadSeek>, u64) = match input {
+    let (path, opened) = match input {
         Input::File(path) => {
-            let unreadable = |reason| DecodeError::Unreadable {
-                path: path.to_owned(),
-                reason,
-            };
             if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
                 hint.with_extension(extension);
             }
-            let mut file = File::open(path).map_err(unreadable)?;
-            let meta = file.metadata().map_err(unreadable)?;
-            if meta.is_dir() {
-                return Err(unreadable(io::ErrorKind::IsADirectory.into()));
-            }
-            if meta.is_file() {
-                (Box::new(file), meta.len())
-            } else {
-                // A pipe (process substitution) cannot be rewound.
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).map_err(unreadable)?;
-                let length = bytes.len() as u64;
-                (Box::new(Cursor::new(bytes)), length)
-            }
+            (path, open_file(path))
         }
-        Input::Bytes(_, bytes) => {
-            let length = bytes.len() as u64;
-            (Box::new(Cursor::new(bytes)), length)
-        }
+        Input::Bytes(name, bytes) => (Path::new(name), Ok(in_memory(bytes))),
     };
-    let mut head = Vec::new();
-    let readable = inner
-        .by_ref()
-        .take(HEAD)
-        .read_to_end(&mut head)
-        .and_then(|_| inner.rewind());
-    if let Err(error) = readable {
-        let reason = error.to_string();
-        return Err(DecodeError::NotAudio {
-            name: "the input".to_owned(),
-            reason,
-        });
-    }
-    let patches = wav_length_patches(&head, length);
-    Ok((
-        Source {
+    let source = opened.and_then(|(mut inner, length)| {
+        let mut head = Vec::new();
+        inner.by_ref().take(HEAD).read_to_end(&mut head)?;
+        inner.rewind()?;
+        let patches = wav_length_patches(&head, length);
+        let edit = match head.get(4..8) {
+            Some(b"ftyp") => edits::of_mp4(&mut inner, length).unwrap_or_default(),
+            _ => Edit::default(),
+        };
+        let done = Arc::default();
+        Ok(Source {
             inner,
+            edit,
             length,
             at: 0,
-            done: Arc::default(),
+            done,
             patches,
-        },
-        hint,
-    ))
+        })
+    });
+    let source = source.map_err(|reason| DecodeError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    })?;
+    Ok((source, hint))
+}
+
+type Opened = (Box<dyn ReadSeek>, u64);
+
+fn open_file(path: &Path) -> io::Result<Opened> {
+    let mut file = File::open(path)?;
+    let meta = file.metadata()?;
+    if meta.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if meta.is_file() {
+        return Ok((Box::new(file), meta.len()));
+    }
+    // A pipe (process substitution) cannot be rewound.
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(in_memory(bytes))
+}
+
+fn in_memory(bytes: Vec<u8>) -> Opened {
+    let length = bytes.len() as u64;
+    (Box::new(Cursor::new(bytes)), length)
 }
 
 /// Bytes in which the chunks before a WAV file's samples are looked for.
@@ -113,6 +117,8 @@ impl<T: Read + Seek + Send + Sync> ReadSeek for T {}
 /// The bytes of the input with the patches laid over them; counts what has been read.
 pub(super) struct Source {
     inner: Box<dyn ReadSeek>,
+    /// Which part of the decoded audio is heard.
+    pub(super) edit: Edit,
     /// In all.
     pub(super) length: u64,
     at: u64,
