@@ -110,14 +110,20 @@ fn delete(connection: &mut Connection, which: &[Which]) -> rusqlite::Result<usiz
         }
     }
     work.execute_batch(&trigger)?;
-    rebuild_index(&work)?;
+    remove_traces(&work)?;
     work.commit()?;
     Ok(deleted)
 }
 
-/// Writes the index anew from the turns that there are.
-fn rebuild_index(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("INSERT INTO turns_text (turns_text) VALUES ('rebuild')")
+/// Writes the index anew from the turns that there are, and forgets on which days there were others.
+fn remove_traces(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("INSERT INTO turns_text (turns_text) VALUES ('rebuild')")?;
+    connection.execute(
+        "DELETE FROM days WHERE NOT EXISTS \
+         (SELECT 1 FROM turns WHERE began_ms >= day * ?1 AND began_ms < (day + 1) * ?1)",
+        [DAY_MS],
+    )?;
+    Ok(())
 }
 
 /// Writes the file anew, without free space, and empties the write-ahead log; `false` where a reader holds that back.
@@ -185,7 +191,7 @@ pub(super) fn prune(
 /// # Errors
 /// SQLite's; the log is sound, and traces may be left.
 pub(super) fn scrub(connection: &Connection) -> rusqlite::Result<bool> {
-    rebuild_index(connection)?;
+    remove_traces(connection)?;
     rewrite(connection)
 }
 

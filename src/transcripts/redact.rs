@@ -303,7 +303,7 @@ fn luhn(digits: &[u8]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// The check of account numbers (ISO 13616: the rearranged number is 1 modulo 97).

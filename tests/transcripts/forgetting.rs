@@ -142,6 +142,13 @@ fn everything_is_forgotten_and_numbers_are_not_given_again() {
         "the sessions are gone too"
     );
     assert!(std::fs::metadata(state.log()).unwrap().len() < 100_000);
+    let database = rusqlite::Connection::open(state.log()).unwrap();
+    for table in ["turns", "sessions", "events", "days"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let rows: i64 = database.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    drop(database);
     let running = state.running();
     assert_eq!(
         running.record(turn(1, "a new beginning", "yes")),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use hark::cli::console::Console;
 use hark::cli::transcripts::{TranscriptsArgs, exit_code, run};
 use hark::flow::ToolUse;
@@ -484,4 +484,21 @@ fn a_log_beside_a_running_daemon_can_be_read_and_forgotten_from() {
     );
     assert_eq!(running.record(turn(2, "still running", "yes")), RecordId(7));
     running.close();
+}
+
+#[test]
+fn the_arguments_do_not_contradict_each_other_and_the_help_has_examples() {
+    Line::command().debug_assert();
+    let mut command = Line::command();
+    let helps = command.get_subcommands_mut().map(|verb| {
+        (
+            verb.get_name().to_owned(),
+            verb.render_long_help().to_string(),
+        )
+    });
+    let without: Vec<String> = helps
+        .filter(|(_, help)| !help.contains("Example"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(without, Vec::<String>::new());
 }

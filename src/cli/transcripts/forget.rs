@@ -36,8 +36,10 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
     let which = which(args, console)?;
+    let mut kept = 0;
     if let Some(reader) = open(places)? {
         refuse_unknown(&reader, args)?;
+        kept = reader.count()?;
     } else if !args.turns.is_empty() {
         return Err(Refusal::Nothing.into());
     }
@@ -54,9 +56,16 @@ pub(super) fn run(
         writeln!(console.err, "Nothing was forgotten.")?;
         return Ok(());
     }
+    if kept >= SLOW_FROM {
+        let told = "Writing the log anew so that no trace is left; this can take a minute.";
+        writeln!(console.err, "{told}")?;
+    }
     let forgotten = forget::forget(&path, &which)?;
     tell(args, console, forgotten.turns)
 }
+
+/// Turns from which the rewrite takes seconds (a million took a minute).
+const SLOW_FROM: u64 = 50_000;
 
 /// What the arguments mean.
 fn which(args: &ForgetArgs, console: &Console<'_>) -> Result<Vec<Which>, Refusal> {

@@ -197,47 +197,19 @@ impl Keeper {
         if self.backlog.is_empty() {
             return Ok(Vec::new());
         }
-        let Self {
-            open,
-            backlog,
-            key,
-            started,
-            session,
-            options,
-            path,
-            ..
-        } = self;
-        let connection = &mut open.as_mut().expect("it was opened above").connection;
+        let connection = &mut self.open.as_mut().expect("it was opened above").connection;
         let mut write = || -> rusqlite::Result<Vec<Option<RecordId>>> {
             let batch = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             // Each time: somebody may have forgotten everything, sessions included.
-            let session = insert_session(&batch, key, *started, session)?;
-            let mut written = Vec::new();
-            for entry in backlog.oldest(BATCH) {
-                written.push(match entry {
-                    Entry::Turn(kept) => Some(insert_turn(
-                        &batch,
-                        session,
-                        kept.began,
-                        &kept.turn,
-                        options.redact,
-                    )?),
-                    Entry::Event(event) => {
-                        batch.prepare_cached(INSERT_EVENT)?.execute(params![
-                            session,
-                            event.at.ms,
-                            event.at.offset_s,
-                            event.kind,
-                            event.detail.to_string()
-                        ])?;
-                        None
-                    }
-                });
-            }
+            let session = insert_session(&batch, &self.key, self.started, &self.session)?;
+            let entries = self.backlog.oldest(BATCH);
+            let written = entries
+                .map(|entry| insert(&batch, session, entry, self.options.redact))
+                .collect::<rusqlite::Result<_>>()?;
             batch.commit()?;
             Ok(written)
         };
-        write().map_err(|error| StoreError::from_sqlite(path, &error))
+        write().map_err(|error| StoreError::from_sqlite(&self.path, &error))
     }
 
     fn connect(&self) -> Result<Open, StoreError> {
@@ -422,6 +394,28 @@ impl Keeper {
             }
         }
         lost
+    }
+}
+
+/// Adds one entry; the number of a turn.
+fn insert(
+    batch: &Connection,
+    session: i64,
+    entry: &Entry,
+    redact: bool,
+) -> rusqlite::Result<Option<RecordId>> {
+    match entry {
+        Entry::Turn(kept) => insert_turn(batch, session, kept.began, &kept.turn, redact).map(Some),
+        Entry::Event(event) => {
+            batch.prepare_cached(INSERT_EVENT)?.execute(params![
+                session,
+                event.at.ms,
+                event.at.offset_s,
+                event.kind,
+                event.detail.to_string()
+            ])?;
+            Ok(None)
+        }
     }
 }
 
