@@ -70,17 +70,38 @@ pub fn forget(path: &Path, which: &[Which]) -> Result<Forgotten, StoreError> {
     let mut connection = open_writable(path, PATIENCE)?;
     let turns =
         delete(&mut connection, which).map_err(|error| StoreError::from_sqlite(path, &error))?;
-    let unscrubbed = |reason: String| StoreError::Unscrubbed {
+    rewrite_at(&connection, path)?;
+    Ok(Forgotten { turns })
+}
+
+/// Whether an earlier deletion was cut short (a crash, a full disk, a reader in its way) and may have left traces.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn is_unfinished(path: &Path) -> Result<bool, StoreError> {
+    let connection = super::schema::open_readable(path)?;
+    has_traces(&connection).map_err(|error| StoreError::from_sqlite(path, &error))
+}
+
+/// Removes the traces of a deletion that was cut short.
+///
+/// # Errors
+/// As [`forget`].
+pub fn finish(path: &Path) -> Result<(), StoreError> {
+    let connection = open_writable(path, PATIENCE)?;
+    rewrite_at(&connection, path)
+}
+
+fn rewrite_at(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let reason = match rewrite(connection) {
+        Ok(true) => return Ok(()),
+        Ok(false) => "another process is reading it".to_owned(),
+        Err(error) => StoreError::from_sqlite(path, &error).to_string(),
+    };
+    Err(StoreError::Unscrubbed {
         path: path.to_owned(),
         reason,
-    };
-    match rewrite(&connection) {
-        Ok(true) => Ok(Forgotten { turns }),
-        Ok(false) => Err(unscrubbed("another process is reading it".to_owned())),
-        Err(error) => Err(unscrubbed(
-            StoreError::from_sqlite(path, &error).to_string(),
-        )),
-    }
+    })
 }
 
 /// How long [`forget`] waits for the daemon or a reader to let go.
@@ -111,6 +132,7 @@ fn delete(connection: &mut Connection, which: &[Which]) -> rusqlite::Result<usiz
     }
     work.execute_batch(&trigger)?;
     remove_traces(&work)?;
+    note_traces(&work)?;
     work.commit()?;
     Ok(deleted)
 }
@@ -129,7 +151,22 @@ fn remove_traces(connection: &Connection) -> rusqlite::Result<()> {
 /// Writes the file anew, without free space, and empties the write-ahead log; `false` where a reader holds that back.
 fn rewrite(connection: &Connection) -> rusqlite::Result<bool> {
     connection.execute_batch("VACUUM")?;
-    empty_log(connection)
+    let emptied = empty_log(connection)?;
+    if emptied {
+        connection.execute("DELETE FROM upkeep WHERE task = 'scrub'", [])?;
+    }
+    Ok(emptied)
+}
+
+/// Notes, with the deletion itself, that its traces are to be removed.
+fn note_traces(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute("INSERT OR IGNORE INTO upkeep (task) VALUES ('scrub')", [])
+}
+
+/// Whether there may be traces.
+pub(super) fn has_traces(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM upkeep WHERE task = 'scrub')";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// The condition on `turns` that any of `which` makes. Only numbers go into it.
@@ -181,6 +218,9 @@ pub(super) fn prune(
             "DELETE FROM turns WHERE id IN (SELECT id FROM turns ORDER BY began_ms, id LIMIT ?1)",
             [surplus],
         )?;
+    }
+    if deleted > 0 {
+        note_traces(&work)?;
     }
     work.commit()?;
     Ok(deleted)

@@ -216,6 +216,13 @@ pub fn check(path: &Path) -> Result<Integrity, StoreError> {
             other => return Err(other),
         },
     }
+    if super::forget::has_traces(&connection).map_err(sqlite)? {
+        findings.push(
+            "a deletion was cut short and may have left traces: `hark transcripts forget --all` or any other \
+             `forget`, or a restart of the daemon, finishes it"
+                .to_owned(),
+        );
+    }
     findings.extend(loose_modes(path));
     Ok(Integrity {
         findings,

@@ -302,6 +302,27 @@ fn forget_takes_days_ages_and_everything() {
 }
 
 #[test]
+fn the_same_command_again_finishes_a_deletion_that_was_cut_short() {
+    let state = household();
+    let reading = rusqlite::Connection::open(state.log()).unwrap();
+    reading.execute_batch("BEGIN").unwrap();
+    reading
+        .query_row("SELECT count(*) FROM turns", [], |_| Ok(()))
+        .unwrap();
+    let (message, code) = hark_transcripts(&state, "forget 5 --yes").failure.unwrap();
+    assert!(message.contains("run the same command again"), "{message}");
+    assert_eq!(code, 1);
+    drop(reading);
+    let ran = hark_transcripts(&state, "forget 5 --yes");
+    assert_eq!(ran.failure, None);
+    assert_eq!(
+        ran.err,
+        "An earlier deletion was cut short; its traces are removed.\n"
+    );
+    assert!(!state.holds_bytes("Sleep well"));
+}
+
+#[test]
 fn forget_of_nothing_in_particular_is_a_usage_error() {
     let state = household();
     for line in [

@@ -36,14 +36,24 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
     let which = which(args, console)?;
+    let path = places.transcripts();
     let mut kept = 0;
     if let Some(reader) = open(places)? {
-        refuse_unknown(&reader, args)?;
         kept = reader.count()?;
+        if forget::is_unfinished(&path)? {
+            // What is asked for now may be what was deleted then, so its absence is no slip.
+            drop(reader);
+            forget::finish(&path)?;
+            writeln!(
+                console.err,
+                "An earlier deletion was cut short; its traces are removed."
+            )?;
+        } else {
+            refuse_unknown(&reader, args)?;
+        }
     } else if !args.turns.is_empty() {
         return Err(Refusal::Nothing.into());
     }
-    let path = places.transcripts();
     let count = match forget::count(&path, &which) {
         Err(StoreError::Absent { .. }) => None,
         result => Some(result?),

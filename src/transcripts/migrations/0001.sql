@@ -61,6 +61,9 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_time ON events (at_ms);
 
+-- Work that is to be done, also after a crash in the middle of it. 'scrub': deleted words may have left traces.
+CREATE TABLE upkeep (task TEXT PRIMARY KEY) STRICT;
+
 -- The index holds no text of its own; the triggers keep it in step with the table. Beginnings of two to four letters have
 -- an index of their own: without it a search for a beginning gathers every word that has it first.
 CREATE VIRTUAL TABLE turns_text USING fts5 (
