@@ -147,7 +147,7 @@ fn reads(log: &Path, turns: u64) -> bool {
         search("search, a beginning of three letters", "w77*", None, ALWAYS),
         search("search, a beginning of four letters", "that*", None, ALWAYS),
         search(
-            "search, a beginning of five letters",
+            "search, a beginning of two turns in five",
             "about*",
             None,
             ALWAYS,
@@ -210,7 +210,7 @@ fn turn(id: u64, dice: &mut Dice) -> Turn {
         let words = (0..count).map(|_| match dice.zipf() {
             0 => "the".to_owned(),
             1 => "that".to_owned(),
-            2 => "about".to_owned(),
+            10 => "about".to_owned(),
             rank => format!("w{rank}"),
         });
         words.collect::<Vec<_>>().join(" ")
