@@ -105,7 +105,7 @@ fn rewrite_at(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 /// How long [`forget`] waits for the daemon or a reader to let go.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn delete(connection: &mut Connection, which: &[Which]) -> rusqlite::Result<usize> {
     let work = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
