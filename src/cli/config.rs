@@ -23,6 +23,7 @@ pub struct ConfigArgs {
 #[derive(Debug, clap::Subcommand)]
 enum ConfigCommand {
     /// Prints where the configuration file lies (or would lie)
+    #[command(after_help = "Example:\n  $EDITOR \"$(hark config path)\"")]
     Path,
     /// Prints every setting with its value
     #[command(after_help = "Example:\n  hark config show --sources")]
@@ -67,10 +68,20 @@ pub enum ConfigRefusal {
     },
 }
 
+/// The exit code of a failure of this verb: 2 where the settings or the arguments are wrong.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<crate::config::LoadError>() || error.is::<ConfigRefusal>() {
+        2
+    } else {
+        1
+    }
+}
+
 /// Runs the verb.
 ///
 /// # Errors
-/// [`crate::config::LoadError`] and [`ConfigRefusal`] are exit code 2; everything else is 1.
+/// See [`exit_code`].
 pub fn run(
     args: &ConfigArgs,
     places: &Places,
@@ -101,44 +112,44 @@ fn show(
     let (_, raw) = load(places, request)?;
     let shown = selected(&raw, wanted)?;
     if json {
-        let document: serde_json::Map<_, _> = shown
-            .into_iter()
-            .map(|(name, setting)| {
-                let value = json_value(&setting.value);
-                let entry = if sources {
-                    json!({"value": value, "source": setting.origin.to_string()})
-                } else {
-                    value
-                };
-                (name.to_owned(), entry)
-            })
-            .collect();
-        let text = serde_json::to_string_pretty(&document)?;
-        writeln!(console.out, "{text}")?;
-        return Ok(());
+        return show_json(console, &shown, sources);
     }
-    let lines: Vec<(String, String)> = shown
+    let lines: Vec<String> = shown
         .iter()
-        .map(|(name, setting)| {
-            (
-                format!("{name} = {}", setting.value),
-                setting.origin.to_string(),
-            )
-        })
+        .map(|(name, setting)| format!("{name} = {}", setting.value))
         .collect();
-    let width = lines
-        .iter()
-        .map(|(line, _)| line.chars().count())
-        .max()
-        .unwrap_or(0);
-    for (line, origin) in lines {
+    let lengths = lines.iter().map(|line| line.chars().count());
+    let width = lengths.max().unwrap_or(0);
+    for (line, (_, setting)) in lines.iter().zip(shown) {
         if sources {
-            let origin = console.dim(&format!("# {origin}"));
+            let origin = console.dim(&format!("# {}", setting.origin));
             writeln!(console.out, "{line:width$}  {origin}")?;
         } else {
             writeln!(console.out, "{line}")?;
         }
     }
+    Ok(())
+}
+
+fn show_json(
+    console: &mut Console<'_>,
+    shown: &[(&str, &Setting)],
+    sources: bool,
+) -> anyhow::Result<()> {
+    let document: serde_json::Map<_, _> = shown
+        .iter()
+        .map(|(name, setting)| {
+            let value = json_value(&setting.value);
+            let entry = if sources {
+                json!({"value": value, "source": setting.origin.to_string()})
+            } else {
+                value
+            };
+            ((*name).to_owned(), entry)
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&document)?;
+    writeln!(console.out, "{text}")?;
     Ok(())
 }
 

@@ -76,18 +76,25 @@ pub fn with_standard_streams<T>(verb: impl FnOnce(&mut Console<'_>) -> T) -> T {
     let mut input = stdin.lock();
     let mut out = io::stdout().lock();
     let mut err = io::stderr();
-    let width = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|width| width.parse().ok());
     let mut console = Console {
         out: &mut out,
         err: &mut err,
         answers: interactive.then_some(&mut input as &mut dyn BufRead),
         colour: Console::colour_wanted(),
-        width: width.unwrap_or(DEFAULT_WIDTH),
+        width: width(),
         now: crate::platform::clock::wall(),
     };
     verb(&mut console)
+}
+
+/// Columns of standard output. Into a pipe nothing is cut, so that `grep` finds all of it.
+fn width() -> usize {
+    if !io::stdout().is_terminal() {
+        return usize::MAX;
+    }
+    let told = std::env::var("COLUMNS").ok();
+    told.and_then(|columns| columns.parse().ok())
+        .unwrap_or(DEFAULT_WIDTH)
 }
 
 /// Columns that every terminal of today has.

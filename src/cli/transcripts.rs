@@ -105,11 +105,21 @@ enum SpeakerArg {
     Hark,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum FormatArg {
+    /// A document for people, a heading for each day
+    Markdown,
+    /// One JSON object a line, with everything
+    Jsonl,
+    /// One line for each speaker
+    Text,
+}
+
 #[derive(Debug, clap::Args)]
 struct ExportArgs {
     /// How it is written
-    #[arg(long, value_enum, default_value_t = Format::Markdown)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = FormatArg::Markdown)]
+    format: FormatArg,
     /// Only this time (as for `list`)
     #[arg(long, value_name = "WHEN")]
     when: Option<String>,
@@ -373,13 +383,18 @@ fn typed(words: &[String]) -> String {
 
 fn export(args: &ExportArgs, places: &Places, console: &mut Console<'_>) -> anyhow::Result<()> {
     let when = when(args.when.as_deref(), console)?;
+    let format = match args.format {
+        FormatArg::Markdown => Format::Markdown,
+        FormatArg::Jsonl => Format::Jsonl,
+        FormatArg::Text => Format::Text,
+    };
     let target = Target {
         file: args.output.clone(),
         state: args.state.clone(),
         since: args.since_id,
     };
     let reader = open(places)?.ok_or(Refusal::Nothing)?;
-    let exported = match target.export(&reader, args.format, when, console.out) {
+    let exported = match target.export(&reader, format, when, console.out) {
         // A closed pipe must be recognised by `run`.
         Err(ExportError::Write { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
             return Err(source.into());

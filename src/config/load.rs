@@ -125,6 +125,7 @@ fn environment_settings(request: &Request) -> impl Iterator<Item = (&str, &str)>
         OWN_VARIABLES.contains(&name)
             || name.starts_with("HARK_TEST_")
             || name.starts_with("HARK_LONG_")
+            || name.starts_with("HARK_BENCH_")
     };
     request
         .environment

@@ -2,7 +2,7 @@
 //!
 //! `defaults.toml` is compiled in and is the single source of the keys, their defaults and their documentation. [`raw`]
 //! holds the layers as they were written and knows where each value comes from; [`resolved`] checks them and leaves
-//! nothing optional that has a default. Both are core: text in, values out. [`load`] is edge: it reads the file and the
+//! nothing optional that has a default. Both are core: text in, values out. [`mod@load`] is edge: it reads the file and the
 //! environment. [`template`] (core) renders the commented file that `hark config init` writes.
 //!
 //! Called once at start by `cli` and `daemon`; the resolved value is plain data and is shared freely. Where the file lies

@@ -373,21 +373,13 @@ fn llm(check: &mut Check<'_>) -> Llm {
             ("none", Backend::None),
         ],
     );
-    let manage = check.choice(
-        "llm.manage",
-        &[
-            ("ask", Manage::Ask),
-            ("yes", Manage::Yes),
-            ("no", Manage::No),
-        ],
-    );
     let openai = openai(check);
     if backend == Backend::Openai && openai.is_none() {
         check.reject("llm.openai.url", "set when llm.backend is \"openai\"");
     }
     Llm {
         backend,
-        manage,
+        manage: manage(check),
         max_tokens: whole(check.integer("llm.max_tokens", 1..=131_072)),
         temperature: check.number("llm.temperature", 0.0..=2.0) as f32,
         silent: check.seconds("llm.silent_s", 1..=3_600),
@@ -403,6 +395,17 @@ fn llm(check: &mut Check<'_>) -> Llm {
         },
         openai,
     }
+}
+
+fn manage(check: &mut Check<'_>) -> Manage {
+    check.choice(
+        "llm.manage",
+        &[
+            ("ask", Manage::Ask),
+            ("yes", Manage::Yes),
+            ("no", Manage::No),
+        ],
+    )
 }
 
 fn openai(check: &mut Check<'_>) -> Option<Remote> {

@@ -18,7 +18,7 @@ use super::when::When;
 use crate::flow::Outcome;
 
 /// How an export is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A document for people, a heading for each day.
     Markdown,
@@ -231,41 +231,47 @@ impl Target {
         let exported = match &self.file {
             None => render(reader, format, when, since, out)?,
             Some(file) => {
-                let write = |source| ExportError::Write {
-                    target: file.display().to_string(),
-                    source,
-                };
-                let draft = beside(file);
-                let place = if self.state.is_some() { file } else { &draft };
-                let opened = if self.state.is_some() {
-                    files::append_private(place)
-                } else {
-                    files::create_private(place)
-                };
-                let mut writer = io::BufWriter::new(opened.map_err(write)?);
-                let exported = match render(reader, format, when, since, &mut writer) {
-                    Err(ExportError::Write { source, .. }) => return Err(write(source)),
-                    result => result?,
-                };
-                let plain = writer
-                    .into_inner()
-                    .map_err(|error| write(error.into_error()))?;
-                plain.sync_all().map_err(write)?;
-                if self.state.is_none() {
-                    fs::rename(&draft, file).map_err(write)?;
-                }
-                exported
+                let fill = |out: &mut dyn Write| render(reader, format, when, since, out);
+                self.fill(file, fill)?
             }
         };
         if let Some(state) = &self.state {
-            let write = |source| ExportError::Write {
-                target: state.display().to_string(),
-                source,
-            };
             let draft = beside(state);
-            fs::write(&draft, format!("{}\n", exported.last)).map_err(write)?;
-            fs::rename(&draft, state).map_err(write)?;
+            fs::write(&draft, format!("{}\n", exported.last))
+                .and_then(|()| fs::rename(&draft, state))
+                .map_err(|source| failed(state, source))?;
         }
+        Ok(exported)
+    }
+
+    /// Replaces `file`, or adds to it where there is a state, and waits for the disk.
+    fn fill(
+        &self,
+        file: &Path,
+        fill: impl FnOnce(&mut dyn Write) -> Result<Exported, ExportError>,
+    ) -> Result<Exported, ExportError> {
+        let draft = beside(file);
+        let opened = if self.state.is_some() {
+            files::append_private(file)
+        } else {
+            files::create_private(&draft)
+        };
+        let mut writer = io::BufWriter::new(opened.map_err(|source| failed(file, source))?);
+        let exported = match fill(&mut writer) {
+            Err(ExportError::Write { source, .. }) => return Err(failed(file, source)),
+            result => result?,
+        };
+        let finish = || {
+            let plain = writer
+                .into_inner()
+                .map_err(io::IntoInnerError::into_error)?;
+            plain.sync_all()?;
+            if self.state.is_none() {
+                fs::rename(&draft, file)?;
+            }
+            Ok(())
+        };
+        finish().map_err(|source| failed(file, source))?;
         Ok(exported)
     }
 
@@ -280,6 +286,13 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.since),
             Err(_) => Err(wrong()),
         }
+    }
+}
+
+fn failed(target: &Path, source: io::Error) -> ExportError {
+    ExportError::Write {
+        target: target.display().to_string(),
+        source,
     }
 }
 

@@ -17,11 +17,23 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
         builder.create(folder)?;
         tighten(folder, 0o700)?;
     }
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true);
-    private_file_mode(&mut options);
-    drop(options.open(path)?);
+    if !path.try_exists()? {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        private_file_mode(&mut options);
+        options.open(path)?.sync_all()?;
+        sync_folders(path);
+    }
     tighten(path, 0o600)
+}
+
+/// Makes the new names last: SQLite syncs what it writes into the file, and nobody else syncs that there is one.
+fn sync_folders(path: &Path) {
+    for folder in path.ancestors().skip(1).take(3) {
+        if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+            tracing::debug!(folder = %folder.display(), %error, "the folder's entries cannot be synced");
+        }
+    }
 }
 
 /// A new file for writing that only the user can read, replacing an old one.

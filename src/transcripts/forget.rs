@@ -1,6 +1,6 @@
 //! Deletes for good: from the table, the index, the free pages and the write-ahead log.
 //!
-//! [`forget`] is called by commands, on a connection of its own beside the daemon's; [`prune`] and [`scrub`] by the store
+//! [`forget`] is called by commands, on a connection of its own beside the daemon's; `prune` and `scrub` by the store
 //! thread for retention. Deleting is one thing, leaving no byte is another: every writing connection overwrites what it
 //! deletes (`secure_delete`, also in the index), but that leaves single words where a page of the index began with them
 //! (found by the tests here), so the index is built anew from what is left and the file is rewritten.
@@ -54,7 +54,7 @@ pub fn count(path: &Path, which: &[Which]) -> Result<usize, StoreError> {
     Ok(count as usize)
 }
 
-/// Deletes and leaves no trace. Takes a rewrite of the file: about a second for each 100 MB of what stays.
+/// Deletes and leaves no trace. Writes file and index anew: measured 0.6 s for 20,000 turns that stay, 83 s for a million.
 ///
 /// # Errors
 /// [`StoreError::Unscrubbed`] when the deletion is done but not the rewrite; with every other error nothing was deleted.
@@ -70,21 +70,42 @@ pub fn forget(path: &Path, which: &[Which]) -> Result<Forgotten, StoreError> {
     let mut connection = open_writable(path, PATIENCE)?;
     let turns =
         delete(&mut connection, which).map_err(|error| StoreError::from_sqlite(path, &error))?;
-    let unscrubbed = |reason: String| StoreError::Unscrubbed {
+    rewrite_at(&connection, path)?;
+    Ok(Forgotten { turns })
+}
+
+/// Whether an earlier deletion was cut short (a crash, a full disk, a reader in its way) and may have left traces.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn is_unfinished(path: &Path) -> Result<bool, StoreError> {
+    let connection = super::schema::open_readable(path)?;
+    has_traces(&connection).map_err(|error| StoreError::from_sqlite(path, &error))
+}
+
+/// Removes the traces of a deletion that was cut short.
+///
+/// # Errors
+/// As [`forget`].
+pub fn finish(path: &Path) -> Result<(), StoreError> {
+    let connection = open_writable(path, PATIENCE)?;
+    rewrite_at(&connection, path)
+}
+
+fn rewrite_at(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let reason = match rewrite(connection) {
+        Ok(true) => return Ok(()),
+        Ok(false) => "another process is reading it".to_owned(),
+        Err(error) => StoreError::from_sqlite(path, &error).to_string(),
+    };
+    Err(StoreError::Unscrubbed {
         path: path.to_owned(),
         reason,
-    };
-    match rewrite(&connection) {
-        Ok(true) => Ok(Forgotten { turns }),
-        Ok(false) => Err(unscrubbed("another process is reading it".to_owned())),
-        Err(error) => Err(unscrubbed(
-            StoreError::from_sqlite(path, &error).to_string(),
-        )),
-    }
+    })
 }
 
 /// How long [`forget`] waits for the daemon or a reader to let go.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn delete(connection: &mut Connection, which: &[Which]) -> rusqlite::Result<usize> {
     let work = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -110,20 +131,42 @@ fn delete(connection: &mut Connection, which: &[Which]) -> rusqlite::Result<usiz
         }
     }
     work.execute_batch(&trigger)?;
-    rebuild_index(&work)?;
+    remove_traces(&work)?;
+    note_traces(&work)?;
     work.commit()?;
     Ok(deleted)
 }
 
-/// Writes the index anew from the turns that there are.
-fn rebuild_index(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("INSERT INTO turns_text (turns_text) VALUES ('rebuild')")
+/// Writes the index anew from the turns that there are, and forgets on which days there were others.
+fn remove_traces(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("INSERT INTO turns_text (turns_text) VALUES ('rebuild')")?;
+    connection.execute(
+        "DELETE FROM days WHERE NOT EXISTS \
+         (SELECT 1 FROM turns WHERE began_ms >= day * ?1 AND began_ms < (day + 1) * ?1)",
+        [DAY_MS],
+    )?;
+    Ok(())
 }
 
 /// Writes the file anew, without free space, and empties the write-ahead log; `false` where a reader holds that back.
 fn rewrite(connection: &Connection) -> rusqlite::Result<bool> {
     connection.execute_batch("VACUUM")?;
-    empty_log(connection)
+    let emptied = empty_log(connection)?;
+    if emptied {
+        connection.execute("DELETE FROM upkeep WHERE task = 'scrub'", [])?;
+    }
+    Ok(emptied)
+}
+
+/// Notes, with the deletion itself, that its traces are to be removed.
+fn note_traces(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute("INSERT OR IGNORE INTO upkeep (task) VALUES ('scrub')", [])
+}
+
+/// Whether there may be traces.
+pub(super) fn has_traces(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM upkeep WHERE task = 'scrub')";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// The condition on `turns` that any of `which` makes. Only numbers go into it.
@@ -176,6 +219,9 @@ pub(super) fn prune(
             [surplus],
         )?;
     }
+    if deleted > 0 {
+        note_traces(&work)?;
+    }
     work.commit()?;
     Ok(deleted)
 }
@@ -185,7 +231,7 @@ pub(super) fn prune(
 /// # Errors
 /// SQLite's; the log is sound, and traces may be left.
 pub(super) fn scrub(connection: &Connection) -> rusqlite::Result<bool> {
-    rebuild_index(connection)?;
+    remove_traces(connection)?;
     rewrite(connection)
 }
 

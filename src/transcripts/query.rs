@@ -112,7 +112,9 @@ fn term(text: &str, quoted: bool) -> Option<String> {
     if !text.chars().any(char::is_alphanumeric) {
         return None;
     }
-    let prefix = if !quoted && text.ends_with('*') {
+    // One letter begins too many words to mean any of them, and has no index.
+    let long = text.chars().filter(|c| c.is_alphanumeric()).count() > 1;
+    let prefix = if !quoted && long && text.ends_with('*') {
         "*"
     } else {
         ""

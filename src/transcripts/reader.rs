@@ -239,17 +239,16 @@ impl Reader {
         Ok(version.first().copied().unwrap_or(0))
     }
 
-    /// The lowest and the highest number within a stretch of time: what the index can search by. `None` where there is no
-    /// turn. Numbers follow time unless the clock was put back, so the search still compares the time itself.
+    /// A span that holds the numbers of all turns of a stretch of time: what the index can search by. `None` where there is
+    /// no turn. It may hold others too, so the search still compares the time itself.
     fn ids_within(&self, when: When) -> Result<Option<(i64, i64)>, StoreError> {
         if when == ALWAYS {
             return Ok(Some((i64::MIN, i64::MAX)));
         }
-        let sql = "SELECT min(id), max(id) FROM turns WHERE began_ms >= ?1 AND began_ms < ?2";
+        let sql = "SELECT min(first_id), max(last_id) FROM days WHERE day BETWEEN ?1 AND ?2";
+        let days = params![when.from_ms / DAY_MS, when.until_ms / DAY_MS];
         let found: Vec<(Option<i64>, Option<i64>)> =
-            self.collect(sql, params![when.from_ms, when.until_ms], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+            self.collect(sql, days, |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(found.first().and_then(|(first, last)| (*first).zip(*last)))
     }
 
@@ -278,6 +277,8 @@ impl Reader {
         fetch().map_err(|error| StoreError::from_sqlite(&self.path, &error))
     }
 }
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Words of context around a find; the index allows 64.
 const SNIPPET_WORDS: u32 = 16;

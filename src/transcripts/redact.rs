@@ -135,7 +135,19 @@ fn shapes() -> &'static [Shape] {
 
 /// Tokens that carry their own mark: of code hosts, clouds, chat and payment services, package registries, and JSON web
 /// tokens. The prefixes are published by those who issue them, for this purpose.
-const KNOWN_TOKENS: &str = r"\b(?:sk|pk|rk)[-_](?:[A-Za-z0-9]+[-_])*[A-Za-z0-9_-]{16,}|\bgh[opsur]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{30,}|\bglpat-[A-Za-z0-9_-]{20,}|\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{35}|\bya29\.[A-Za-z0-9_-]{20,}|\bhf_[A-Za-z0-9]{20,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{40,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*";
+const KNOWN_TOKENS: &str = r"(?x)
+    \b(?:sk|pk|rk)[-_](?:[A-Za-z0-9]+[-_])*[A-Za-z0-9_-]{16,}
+    | \bgh[opsur]_[A-Za-z0-9]{30,}
+    | \bgithub_pat_[A-Za-z0-9_]{30,}
+    | \bglpat-[A-Za-z0-9_-]{20,}
+    | \bxox[abeoprs]-[A-Za-z0-9-]{10,}
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
+    | \bAIza[A-Za-z0-9_-]{35}
+    | \bya29\.[A-Za-z0-9_-]{20,}
+    | \bhf_[A-Za-z0-9]{20,}
+    | \bnpm_[A-Za-z0-9]{30,}
+    | \bpypi-[A-Za-z0-9_-]{40,}
+    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*";
 
 /// "password is …" up to the end of the clause.
 const SAID_PASSWORD: &str = r"(?i)\b(?:password|passphrase|passcode|passwort|kennwort|mot de passe|contraseña)s?\b(?: (?:for|to|of|für)(?: [^\s,.;:!?]+){1,4}?)?\s*(?:(?:is now|is called|is set to|is|ist|lautet|est|es)\b|=|:)\s*[:=]?\s*(?P<secret>(?:[^\s,;.!?]|[.,;!?]\S)(?:[^.,;!?\n]|[.,;!?]\S)*)";
@@ -303,7 +315,7 @@ fn luhn(digits: &[u8]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// The check of account numbers (ISO 13616: the rearranged number is 1 modulo 97).

@@ -108,88 +108,79 @@ fn fill(log: &Path, turns: u64) {
 /// Times of everything that reads; whether all of it is within the limit.
 fn reads(log: &Path, turns: u64) -> bool {
     let reader = Reader::open(log).unwrap();
-    let ago = |part: u64| FIRST_MS + (turns - turns / part) as i64 * APART_MS;
-    let day = |from_ms: i64| When {
+    let middle = FIRST_MS + (turns / 2) as i64 * APART_MS;
+    let from = |from_ms: i64, days: i64| When {
         from_ms,
-        until_ms: from_ms + 86_400_000,
+        until_ms: from_ms + days * 86_400_000,
     };
-    let year = When {
-        from_ms: ago(2),
-        until_ms: ago(2) + 365 * 86_400_000,
+    let list = |name, when| {
+        measure(name, &mut || {
+            reader.list(&ListRequest { when, limit: 20 }).unwrap().len()
+        })
     };
-    let mut within = true;
-    let mut measure = |name: &str, work: &mut dyn FnMut() -> usize| {
-        let mut rows = 0;
-        let mut times: Vec<Duration> = (0..30)
-            .map(|_| {
-                let began = Instant::now();
-                rows = work();
-                began.elapsed()
-            })
-            .collect();
-        within &= print(&format!("{name} ({rows} found)"), &mut times);
-    };
-    let list = |when| reader.list(&ListRequest { when, limit: 20 }).unwrap().len();
-    measure("list, the last 20", &mut || list(ALWAYS));
-    measure("list, a day in the middle", &mut || list(day(ago(2))));
-    measure("list, the first day", &mut || list(day(FIRST_MS)));
-    measure("open and list, as the command does", &mut || {
-        Reader::open(log)
-            .unwrap()
-            .list(&ListRequest::default())
-            .unwrap()
-            .len()
-    });
-    let search = |typed: &str, speaker, when| {
+    let search = |name, typed, speaker, when| {
+        let expression = expression(typed).unwrap();
         let request = SearchRequest {
-            expression: expression(typed).unwrap(),
+            expression,
             speaker,
             when,
             limit: 20,
         };
-        reader.search(&request).unwrap().len()
+        measure(name, &mut || reader.search(&request).unwrap().len())
     };
-    measure("search, a word of every turn", &mut || {
-        search("the", None, ALWAYS)
-    });
-    measure("search, a word of one turn in a thousand", &mut || {
-        search("w777", None, ALWAYS)
-    });
-    measure("search, a word of one turn", &mut || {
-        search("unique12345", None, ALWAYS)
-    });
-    measure("search, two common words", &mut || {
-        search("the w3", None, ALWAYS)
-    });
-    measure("search, two rare words", &mut || {
-        search("w801 w900", None, ALWAYS)
-    });
-    measure("search, a phrase", &mut || {
-        search("\"the w5\"", None, ALWAYS)
-    });
-    measure("search, a beginning", &mut || search("w77*", None, ALWAYS));
-    measure("search, one side only", &mut || {
-        search("w20", Some(Speaker::User), ALWAYS)
-    });
-    measure("search, a common word in an old day", &mut || {
-        search("the", None, day(ago(2)))
-    });
-    measure("search, a common word in an old year", &mut || {
-        search("the", None, year)
-    });
-    measure("search, a rare word in an old year", &mut || {
-        search("w950", None, year)
-    });
-    measure("search, a common word without another", &mut || {
-        search("the -w1", None, ALWAYS)
-    });
-    measure("search, what is not there", &mut || {
-        search("nowhere", None, ALWAYS)
-    });
-    measure("show, one turn", &mut || {
-        usize::from(reader.show(RecordId(turns as i64 / 3)).unwrap().is_some())
-    });
-    within
+    let (day, year) = (from(middle, 1), from(middle, 365));
+    let within = [
+        list("list, the last 20", ALWAYS),
+        list("list, a day in the middle", day),
+        list("list, the first day", from(FIRST_MS, 1)),
+        measure("open and list, as the command does", &mut || {
+            let reader = Reader::open(log).unwrap();
+            reader.list(&ListRequest::default()).unwrap().len()
+        }),
+        search("search, a word of every turn", "the", None, ALWAYS),
+        search("search, a word of one turn in 140", "w777", None, ALWAYS),
+        search("search, a word of one turn", "unique12345", None, ALWAYS),
+        search("search, two common words", "the w3", None, ALWAYS),
+        search("search, two rare words", "w801 w900", None, ALWAYS),
+        search("search, a phrase", "\"the w5\"", None, ALWAYS),
+        search("search, a beginning of two letters", "w7*", None, ALWAYS),
+        search("search, a beginning of three letters", "w77*", None, ALWAYS),
+        search("search, a beginning of four letters", "that*", None, ALWAYS),
+        search(
+            "search, a beginning of two turns in five",
+            "about*",
+            None,
+            ALWAYS,
+        ),
+        search("search, one side only", "w20", Some(Speaker::User), ALWAYS),
+        search("search, a common word in an old day", "the", None, day),
+        search("search, a common word in an old year", "the", None, year),
+        search("search, a rare word in an old year", "w950", None, year),
+        search(
+            "search, a common word without another",
+            "the -that",
+            None,
+            ALWAYS,
+        ),
+        search("search, what is not there", "nowhere", None, ALWAYS),
+        measure("show, one turn", &mut || {
+            usize::from(reader.show(RecordId(turns as i64 / 3)).unwrap().is_some())
+        }),
+    ];
+    within.iter().all(|within| *within)
+}
+
+/// Prints the times of `work`, which tells how many rows it found; whether they are within the limit.
+fn measure(name: &str, work: &mut dyn FnMut() -> usize) -> bool {
+    let mut rows = 0;
+    let mut times: Vec<Duration> = (0..30)
+        .map(|_| {
+            let began = Instant::now();
+            rows = work();
+            began.elapsed()
+        })
+        .collect();
+    print(&format!("{name} ({rows} found)"), &mut times)
 }
 
 /// Prints the median and the 95th percentile; whether the latter is within the limit.
@@ -218,6 +209,8 @@ fn turn(id: u64, dice: &mut Dice) -> Turn {
     let mut words = |count: usize| {
         let words = (0..count).map(|_| match dice.zipf() {
             0 => "the".to_owned(),
+            1 => "that".to_owned(),
+            10 => "about".to_owned(),
             rank => format!("w{rank}"),
         });
         words.collect::<Vec<_>>().join(" ")

@@ -1,7 +1,7 @@
 //! What each verb of `hark config` prints, writes and refuses.
 
-use clap::Parser;
-use hark::cli::config::{ConfigArgs, run};
+use clap::{CommandFactory, Parser};
+use hark::cli::config::{ConfigArgs, exit_code, run};
 use hark::cli::console::Console;
 
 use super::Home;
@@ -28,6 +28,13 @@ fn hark_config(home: &Home, line: &str, answers: Option<&str>) -> (String, Strin
         now: "2026-11-24T12:00:00+01:00[Europe/Berlin]".parse().unwrap(),
     };
     let failure = run(&line.args, &home.places(), &home.request, &mut console).err();
+    if let Some(failure) = &failure {
+        assert_eq!(
+            exit_code(failure),
+            2,
+            "everything that is tried here is the user's to mend"
+        );
+    }
     (
         home.without_folder(&String::from_utf8(out).unwrap()),
         home.without_folder(&String::from_utf8(err).unwrap()),
@@ -206,4 +213,21 @@ fn init_without_anybody_to_ask_takes_the_defaults() {
     let (_, err, failure) = hark_config(&home, "init", None);
     assert_eq!((err.as_str(), failure), ("", None));
     assert!(home.places().config_file.exists());
+}
+
+#[test]
+fn the_arguments_do_not_contradict_each_other_and_the_help_has_examples() {
+    Line::command().debug_assert();
+    let mut command = Line::command();
+    let helps = command.get_subcommands_mut().map(|verb| {
+        (
+            verb.get_name().to_owned(),
+            verb.render_long_help().to_string(),
+        )
+    });
+    let without: Vec<String> = helps
+        .filter(|(_, help)| !help.contains("Example"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(without, Vec::<String>::new());
 }

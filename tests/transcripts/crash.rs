@@ -72,7 +72,7 @@ fn every_acknowledged_turn_survives_kill_9_and_none_is_there_twice() {
         promised.insert(run, seen);
     }
     acknowledged += examine(&state, &promised);
-    println!("{kills} kills, {acknowledged} acknowledged turns, all found once");
+    eprintln!("{kills} kills, {acknowledged} acknowledged turns, all found once");
     assert!(
         acknowledged > kills,
         "the kills came before anything was written"

@@ -1,6 +1,6 @@
 //! What is forgotten is gone: from lists, from the search, and from the raw bytes of every file of the log.
 
-use hark::transcripts::forget::{count, forget};
+use hark::transcripts::forget::{count, finish, forget, is_unfinished};
 use hark::transcripts::query::expression;
 use hark::transcripts::when::{ALWAYS, When, stretch};
 use hark::transcripts::{ListRequest, Reader, RecordId, SearchRequest, StoreError, Which, check};
@@ -142,6 +142,13 @@ fn everything_is_forgotten_and_numbers_are_not_given_again() {
         "the sessions are gone too"
     );
     assert!(std::fs::metadata(state.log()).unwrap().len() < 100_000);
+    let database = rusqlite::Connection::open(state.log()).unwrap();
+    for table in ["turns", "sessions", "events", "days", "upkeep"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let rows: i64 = database.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    drop(database);
     let running = state.running();
     assert_eq!(
         running.record(turn(1, "a new beginning", "yes")),
@@ -197,8 +204,31 @@ fn a_reader_that_holds_the_log_back_is_told_and_a_second_try_finishes() {
         0,
         "the deletion itself is done"
     );
+    assert!(is_unfinished(&state.log()).unwrap());
+    assert!(check(&state.log()).unwrap().findings[0].contains("cut short"));
     reading.execute_batch("ROLLBACK").unwrap();
-    forget(&state.log(), &[Which::Turns(42, 42)]).unwrap();
+    finish(&state.log()).unwrap();
+    assert!(!state.holds_bytes(&question(42)));
+    assert!(!is_unfinished(&state.log()).unwrap());
+    assert_eq!(check(&state.log()).unwrap().findings, Vec::<String>::new());
+}
+
+#[test]
+fn the_daemon_finishes_a_deletion_that_was_cut_short() {
+    let state = marked();
+    let reading = rusqlite::Connection::open(state.log()).unwrap();
+    reading.execute_batch("BEGIN").unwrap();
+    reading
+        .query_row("SELECT count(*) FROM turns", [], |_| Ok(()))
+        .unwrap();
+    forget(&state.log(), &[Which::Turns(42, 42)]).unwrap_err();
+    drop(reading);
+    let running = state.running();
+    let began = std::time::Instant::now();
+    while is_unfinished(&state.log()).unwrap() && began.elapsed() < super::PATIENCE {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    running.close();
     assert!(!state.holds_bytes(&question(42)));
 }
 

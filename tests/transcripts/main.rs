@@ -90,7 +90,8 @@ impl State {
 /// A store thread that is running.
 pub(crate) struct Running {
     pub(crate) writer: Writer,
-    acknowledged: (Sender<(u64, Ack)>, Receiver<(u64, Ack)>),
+    answer: Sender<(u64, Ack)>,
+    answers: Receiver<(u64, Ack)>,
     pub(crate) notices: Receiver<Notice>,
 }
 
@@ -103,17 +104,19 @@ impl Running {
             ..SessionInfo::default()
         };
         let notify = move |notice| told.send(notice).unwrap_or(());
+        let (answer, answers) = channel();
         let writer = Writer::spawn(log.to_owned(), session, options, Clock::start(), notify);
         Self {
             writer: writer.unwrap(),
-            acknowledged: channel(),
+            answer,
+            answers,
             notices,
         }
     }
 
     /// Hands a turn over and does not wait.
     pub(crate) fn send(&self, turn: Turn) {
-        let sender = self.acknowledged.0.clone();
+        let sender = self.answer.clone();
         let id = turn.id.0;
         let on_recorded = move |ack| sender.send((id, ack)).unwrap_or(());
         self.writer
@@ -123,12 +126,12 @@ impl Running {
 
     /// The next acknowledgement.
     pub(crate) fn acknowledged(&self) -> (u64, Ack) {
-        self.acknowledged.1.recv_timeout(PATIENCE).unwrap()
+        self.answers.recv_timeout(PATIENCE).unwrap()
     }
 
     /// Whether an acknowledgement has come already.
     pub(crate) fn acknowledged_so_far(&self) -> Option<(u64, Ack)> {
-        self.acknowledged.1.try_recv().ok()
+        self.answers.try_recv().ok()
     }
 
     pub(crate) fn notice(&self) -> Notice {
@@ -145,7 +148,7 @@ impl Running {
     }
 
     pub(crate) fn record_at(&self, turn: Turn, began: &ZonedDateTime) -> RecordId {
-        let sender = self.acknowledged.0.clone();
+        let sender = self.answer.clone();
         let on_recorded = move |ack| sender.send((0, ack)).unwrap_or(());
         self.writer.try_record_at(turn, began, on_recorded).unwrap();
         match self.acknowledged().1 {

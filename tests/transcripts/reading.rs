@@ -90,6 +90,12 @@ fn phrases_exclusions_beginnings_and_alternatives_work() {
     assert_eq!(search(&state, "garage NOT timer"), [3]);
     assert_eq!(search(&state, "weather"), [1]);
     assert_eq!(search(&state, "weather*"), [5, 1]);
+    assert_eq!(search(&state, "we*"), [5, 1]);
+    assert_eq!(
+        search(&state, "w*"),
+        Vec::<u64>::new(),
+        "one letter is a word"
+    );
     assert_eq!(search(&state, "tokyo OR café"), [4, 1]);
     assert_eq!(search(&state, "door AND timer"), [2]);
 }

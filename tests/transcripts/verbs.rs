@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use hark::cli::console::Console;
 use hark::cli::transcripts::{TranscriptsArgs, exit_code, run};
 use hark::flow::ToolUse;
@@ -302,6 +302,27 @@ fn forget_takes_days_ages_and_everything() {
 }
 
 #[test]
+fn the_same_command_again_finishes_a_deletion_that_was_cut_short() {
+    let state = household();
+    let reading = rusqlite::Connection::open(state.log()).unwrap();
+    reading.execute_batch("BEGIN").unwrap();
+    reading
+        .query_row("SELECT count(*) FROM turns", [], |_| Ok(()))
+        .unwrap();
+    let (message, code) = hark_transcripts(&state, "forget 5 --yes").failure.unwrap();
+    assert!(message.contains("run the same command again"), "{message}");
+    assert_eq!(code, 1);
+    drop(reading);
+    let ran = hark_transcripts(&state, "forget 5 --yes");
+    assert_eq!(ran.failure, None);
+    assert_eq!(
+        ran.err,
+        "An earlier deletion was cut short; its traces are removed.\n"
+    );
+    assert!(!state.holds_bytes("Sleep well"));
+}
+
+#[test]
 fn forget_of_nothing_in_particular_is_a_usage_error() {
     let state = household();
     for line in [
@@ -484,4 +505,21 @@ fn a_log_beside_a_running_daemon_can_be_read_and_forgotten_from() {
     );
     assert_eq!(running.record(turn(2, "still running", "yes")), RecordId(7));
     running.close();
+}
+
+#[test]
+fn the_arguments_do_not_contradict_each_other_and_the_help_has_examples() {
+    Line::command().debug_assert();
+    let mut command = Line::command();
+    let helps = command.get_subcommands_mut().map(|verb| {
+        (
+            verb.get_name().to_owned(),
+            verb.render_long_help().to_string(),
+        )
+    });
+    let without: Vec<String> = helps
+        .filter(|(_, help)| !help.contains("Example"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(without, Vec::<String>::new());
 }

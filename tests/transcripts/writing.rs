@@ -217,23 +217,28 @@ fn a_log_of_a_later_version_is_left_alone_and_the_user_is_told() {
 
 #[test]
 fn the_database_of_another_program_is_set_aside_and_not_written_into() {
-    let state = State::new();
-    std::fs::create_dir_all(state.log().parent().unwrap()).unwrap();
-    let database = rusqlite::Connection::open(state.log()).unwrap();
-    database
-        .execute_batch("PRAGMA application_id = 7; CREATE TABLE theirs (x)")
-        .unwrap();
-    drop(database);
-    let running = state.running();
-    let Notice::SetAside(moved) = running.notice() else {
-        panic!("it should have been told");
-    };
-    running.record(turn(1, "one", "uno"));
-    running.close();
-    let theirs = rusqlite::Connection::open(moved).unwrap();
-    theirs
-        .query_row("SELECT count(*) FROM theirs", [], |_| Ok(()))
-        .unwrap();
+    for theirs in [
+        "PRAGMA application_id = 7; CREATE TABLE theirs (x)",
+        "CREATE TABLE theirs (x)",
+        "CREATE TABLE theirs (x); PRAGMA user_version = 1",
+    ] {
+        let state = State::new();
+        std::fs::create_dir_all(state.log().parent().unwrap()).unwrap();
+        let database = rusqlite::Connection::open(state.log()).unwrap();
+        database.execute_batch(theirs).unwrap();
+        drop(database);
+        let running = state.running();
+        let Notice::SetAside(moved) = running.notice() else {
+            panic!("it should have been told");
+        };
+        running.record(turn(1, "one", "uno"));
+        running.close();
+        let theirs = rusqlite::Connection::open(moved).unwrap();
+        let tables: i64 = theirs
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(tables, 1);
+    }
 }
 
 #[test]

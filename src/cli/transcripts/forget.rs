@@ -36,12 +36,8 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
     let which = which(args, console)?;
-    if let Some(reader) = open(places)? {
-        refuse_unknown(&reader, args)?;
-    } else if !args.turns.is_empty() {
-        return Err(Refusal::Nothing.into());
-    }
     let path = places.transcripts();
+    let kept = prepare(args, places, console)?;
     let count = match forget::count(&path, &which) {
         Err(StoreError::Absent { .. }) => None,
         result => Some(result?),
@@ -54,9 +50,39 @@ pub(super) fn run(
         writeln!(console.err, "Nothing was forgotten.")?;
         return Ok(());
     }
+    if kept >= SLOW_FROM {
+        let told = "Writing the log anew so that no trace is left; this can take a minute or two.";
+        writeln!(console.err, "{told}")?;
+    }
     let forgotten = forget::forget(&path, &which)?;
     tell(args, console, forgotten.turns)
 }
+
+/// Finishes what an earlier deletion left, and refuses what is not there; how many turns there are.
+fn prepare(args: &ForgetArgs, places: &Places, console: &mut Console<'_>) -> anyhow::Result<u64> {
+    let path = places.transcripts();
+    let Some(reader) = open(places)? else {
+        return if args.turns.is_empty() {
+            Ok(0)
+        } else {
+            Err(Refusal::Nothing.into())
+        };
+    };
+    let kept = reader.count()?;
+    if forget::is_unfinished(&path)? {
+        // What is asked for now may be what was deleted then, so its absence is no slip.
+        drop(reader);
+        forget::finish(&path)?;
+        let told = "An earlier deletion was cut short; its traces are removed.";
+        writeln!(console.err, "{told}")?;
+    } else {
+        refuse_unknown(&reader, args)?;
+    }
+    Ok(kept)
+}
+
+/// Turns from which the rewrite takes seconds (a million took 80 s on a busy machine of two cores).
+const SLOW_FROM: u64 = 50_000;
 
 /// What the arguments mean.
 fn which(args: &ForgetArgs, console: &Console<'_>) -> Result<Vec<Which>, Refusal> {

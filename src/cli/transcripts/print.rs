@@ -89,36 +89,43 @@ pub(super) fn whole(console: &mut Console<'_>, stored: &StoredTurn) -> io::Resul
     spoken(console, "You:", turn.asked.as_str())?;
     spoken(console, "Hark:", turn.replied.as_str())?;
     writeln!(console.out)?;
-    if let Some(note) = ending(stored) {
-        writeln!(console.out, "Ended:    {note}")?;
+    for (name, fact) in facts(stored) {
+        writeln!(console.out, "{name:<10}{fact}")?;
     }
+    Ok(())
+}
+
+/// What is known of a turn beside its words; only what is worth a line.
+fn facts(stored: &StoredTurn) -> Vec<(&'static str, String)> {
+    let turn = &stored.turn;
+    let mut facts = Vec::new();
+    facts.extend(ending(stored).map(|note| ("Ended:", note)));
     if !turn.tools.is_empty() {
-        let tools: Vec<String> = turn
+        let tools = turn
             .tools
             .iter()
-            .map(|tool| format!("{} ({})", tool.name, tool.outcome))
-            .collect();
-        writeln!(console.out, "Tools:    {}", tools.join(", "))?;
+            .map(|tool| format!("{} ({})", tool.name, tool.outcome));
+        facts.push(("Tools:", tools.collect::<Vec<_>>().join(", ")));
     }
-    let speech = turn.span.duration().as_secs_f64();
-    writeln!(
-        console.out,
-        "Speech:   {speech:.1} s, language {}, confidence {:.2}",
-        turn.language, turn.confidence
-    )?;
+    let seconds = turn.span.duration().as_secs_f64();
+    let (language, confidence) = (&turn.language, turn.confidence);
+    facts.push((
+        "Speech:",
+        format!("{seconds:.1} s, language {language}, confidence {confidence:.2}"),
+    ));
     if let Some(ms) = turn.receipt.first_audio_ms {
-        writeln!(
-            console.out,
-            "Answered: after {:.1} s; `hark transcripts why {}` tells where they went",
-            ms as f64 / 1_000.0,
-            stored.id
-        )?;
+        let seconds = ms as f64 / 1_000.0;
+        let id = stored.id;
+        facts.push((
+            "Answered:",
+            format!("after {seconds:.1} s; `hark transcripts why {id}` tells where they went"),
+        ));
     }
     if stored.redacted > 0 {
         let secrets = counted(stored.redacted as usize, "secret");
-        writeln!(console.out, "Removed:  {secrets}, before this was written")?;
+        facts.push(("Removed:", format!("{secrets}, before this was written")));
     }
-    Ok(())
+    facts
 }
 
 /// The words of one side, wrapped with a hanging indent.

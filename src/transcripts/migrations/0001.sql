@@ -37,6 +37,19 @@ CREATE TABLE turns (
 
 CREATE INDEX turns_by_time ON turns (began_ms, id);
 
+-- For each day (UTC) a span that holds the numbers of its turns: what a search within a time is bounded by. Turns that
+-- are deleted leave it wider than need be, which is harmless.
+CREATE TABLE days (
+    day      INTEGER PRIMARY KEY,       -- began_ms / 86400000
+    first_id INTEGER NOT NULL,
+    last_id  INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER turns_dated AFTER INSERT ON turns BEGIN
+    INSERT INTO days (day, first_id, last_id) VALUES (new.began_ms / 86400000, new.id, new.id)
+    ON CONFLICT (day) DO UPDATE SET first_id = min(first_id, new.id), last_id = max(last_id, new.id);
+END;
+
 CREATE TABLE events (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     session  INTEGER NOT NULL REFERENCES sessions (id),
@@ -48,10 +61,15 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_time ON events (at_ms);
 
--- The index holds no text of its own; the triggers keep it in step with the table.
+-- Work that is to be done, also after a crash in the middle of it. 'scrub': deleted words may have left traces.
+CREATE TABLE upkeep (task TEXT PRIMARY KEY) STRICT;
+
+-- The index holds no text of its own; the triggers keep it in step with the table. Beginnings of two to four letters have
+-- an index of their own: without it a search for a beginning gathers every word that has it first.
 CREATE VIRTUAL TABLE turns_text USING fts5 (
     asked, replied,
     content = 'turns', content_rowid = 'id',
+    prefix = '2 3 4',
     tokenize = "unicode61 remove_diacritics 2"
 );
 

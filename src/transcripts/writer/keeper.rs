@@ -14,7 +14,7 @@ use super::{Ack, Message, Notice, Trouble, WriterOptions};
 use crate::platform::clock::{self, Clock};
 use crate::time::Mono;
 use crate::transcripts::error::StoreError;
-use crate::transcripts::forget::{is_full_step, prune, scrub};
+use crate::transcripts::forget::{has_traces, is_full_step, prune, scrub};
 use crate::transcripts::record::{RecordId, SessionInfo, Wall, insert_session, insert_turn};
 use crate::transcripts::{files, schema};
 
@@ -32,8 +32,6 @@ pub(super) struct Keeper {
     backlog: Backlog,
     outage: Option<Outage>,
     next_prune: Mono,
-    /// Whether deleted turns may have left traces.
-    traces: bool,
     /// When a damaged file was set aside; a second one so soon means that the disk is broken, not the file.
     set_aside: Option<Mono>,
 }
@@ -83,7 +81,6 @@ impl Keeper {
             started: Wall::from(&now),
             backlog: Backlog::new(options.keep_in_memory),
             next_prune: clock.now(),
-            traces: false,
             path,
             session,
             options,
@@ -131,7 +128,10 @@ impl Keeper {
             }
             _ => PRUNE_EVERY,
         };
-        retry.min(self.next_prune.since(now))
+        match self.open {
+            Some(_) => retry.min(self.next_prune.since(now)),
+            None => retry,
+        }
     }
 
     fn keep(&mut self, entry: Entry) {
@@ -197,47 +197,19 @@ impl Keeper {
         if self.backlog.is_empty() {
             return Ok(Vec::new());
         }
-        let Self {
-            open,
-            backlog,
-            key,
-            started,
-            session,
-            options,
-            path,
-            ..
-        } = self;
-        let connection = &mut open.as_mut().expect("it was opened above").connection;
+        let connection = &mut self.open.as_mut().expect("it was opened above").connection;
         let mut write = || -> rusqlite::Result<Vec<Option<RecordId>>> {
             let batch = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             // Each time: somebody may have forgotten everything, sessions included.
-            let session = insert_session(&batch, key, *started, session)?;
-            let mut written = Vec::new();
-            for entry in backlog.oldest(BATCH) {
-                written.push(match entry {
-                    Entry::Turn(kept) => Some(insert_turn(
-                        &batch,
-                        session,
-                        kept.began,
-                        &kept.turn,
-                        options.redact,
-                    )?),
-                    Entry::Event(event) => {
-                        batch.prepare_cached(INSERT_EVENT)?.execute(params![
-                            session,
-                            event.at.ms,
-                            event.at.offset_s,
-                            event.kind,
-                            event.detail.to_string()
-                        ])?;
-                        None
-                    }
-                });
-            }
+            let session = insert_session(&batch, &self.key, self.started, &self.session)?;
+            let entries = self.backlog.oldest(BATCH);
+            let written = entries
+                .map(|entry| insert(&batch, session, entry, self.options.redact))
+                .collect::<rusqlite::Result<_>>()?;
             batch.commit()?;
             Ok(written)
         };
-        write().map_err(|error| StoreError::from_sqlite(path, &error))
+        write().map_err(|error| StoreError::from_sqlite(&self.path, &error))
     }
 
     fn connect(&self) -> Result<Open, StoreError> {
@@ -347,48 +319,28 @@ impl Keeper {
         }
     }
 
+    /// Once a day: forgets what is too old, and removes what this or a deletion that was cut short has left.
     fn prune_when_due(&mut self) {
         let now = self.clock.now();
-        if now < self.next_prune {
-            return;
-        }
-        self.next_prune = now + PRUNE_EVERY;
-        let retention = self.options.retention;
-        let unlimited = retention.days.is_none() && retention.turns.is_none();
-        let Some(open) = self.open.as_mut().filter(|_| !unlimited) else {
+        let Some(open) = self.open.as_mut().filter(|_| self.next_prune <= now) else {
             return;
         };
-        match prune(
-            &mut open.connection,
-            retention,
-            Wall::from(&clock::wall()).ms,
-        ) {
-            Ok(deleted) => {
-                self.traces |= deleted > 0;
-                if is_full_step(deleted) {
-                    // More next time around, after whatever has come in meanwhile.
-                    self.next_prune = now;
-                } else if self.traces {
-                    tracing::info!("old turns were forgotten");
-                    self.scrub();
-                }
+        self.next_prune = now + PRUNE_EVERY;
+        let today = Wall::from(&clock::wall()).ms;
+        let mut work = || -> rusqlite::Result<()> {
+            let deleted = prune(&mut open.connection, self.options.retention, today)?;
+            if is_full_step(deleted) {
+                // More next time around, after whatever has come in meanwhile.
+                self.next_prune = now;
+            } else if has_traces(&open.connection)? {
+                let done = scrub(&open.connection)?;
+                tracing::info!(done, "old turns were forgotten");
             }
-            Err(error) => {
-                let error = StoreError::from_sqlite(&self.path, &error);
-                tracing::warn!(%error, "old turns could not be forgotten; tried again tomorrow");
-            }
-        }
-    }
-
-    /// Removes what pruning left; what cannot be removed now is at the next prune.
-    fn scrub(&mut self) {
-        let Some(open) = &self.open else { return };
-        match scrub(&open.connection) {
-            Ok(emptied) => self.traces = !emptied,
-            Err(error) => {
-                let error = StoreError::from_sqlite(&self.path, &error);
-                tracing::warn!(%error, "traces of old turns could not be removed; tried again tomorrow");
-            }
+            Ok(())
+        };
+        if let Err(error) = work() {
+            let error = StoreError::from_sqlite(&self.path, &error);
+            tracing::warn!(%error, "old turns could not be forgotten; tried again tomorrow");
         }
     }
 
@@ -422,6 +374,28 @@ impl Keeper {
             }
         }
         lost
+    }
+}
+
+/// Adds one entry; the number of a turn.
+fn insert(
+    batch: &Connection,
+    session: i64,
+    entry: &Entry,
+    redact: bool,
+) -> rusqlite::Result<Option<RecordId>> {
+    match entry {
+        Entry::Turn(kept) => insert_turn(batch, session, kept.began, &kept.turn, redact).map(Some),
+        Entry::Event(event) => {
+            batch.prepare_cached(INSERT_EVENT)?.execute(params![
+                session,
+                event.at.ms,
+                event.at.offset_s,
+                event.kind,
+                event.detail.to_string()
+            ])?;
+            Ok(None)
+        }
     }
 }
 
