@@ -48,7 +48,7 @@ impl Chunks {
 }
 
 /// Answers `ask` for `turn`; every event is handed to `out` wrapped by `wrap`. `explain` puts a failure into words that are
-/// said in place of (the rest of) the reply.
+/// said in place of (the rest of) the reply. `raw` gets the model's text as it wrote it, for a screen.
 pub async fn answer<T: Send + 'static>(
     turn: TurnId,
     ask: Ask,
@@ -56,6 +56,7 @@ pub async fn answer<T: Send + 'static>(
     out: mpsc::Sender<T>,
     wrap: impl Fn(TurnId, AgentEvent) -> T,
     explain: impl Fn(FailureKind) -> String,
+    raw: Option<mpsc::Sender<Private<String>>>,
 ) {
     let info = ask.backend.info();
     let (pieces, mut stream) = mpsc::channel(PIECES);
@@ -67,6 +68,12 @@ pub async fn answer<T: Send + 'static>(
         info,
     };
     while let Some(piece) = stream.recv().await {
+        if let (engine::AgentEvent::Text(text), Some(raw)) = (&piece, &raw)
+            && raw.send(text.clone()).await.is_err()
+        {
+            cancel.cancel();
+            return;
+        }
         for event in reply.take(piece, &explain) {
             if cancel.is_cancelled() || out.send(wrap(turn, event)).await.is_err() {
                 cancel.cancel();

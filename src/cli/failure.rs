@@ -61,6 +61,14 @@ impl Failure {
 /// The exit code of an error and what the user can do about it, where that is not in its message already.
 #[must_use]
 pub fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
+    if let Some(code) = verbs(error) {
+        return (code, None);
+    }
+    let config = super::config::exit_code(error);
+    let transcripts = super::transcripts::exit_code(error);
+    if config.max(transcripts) > FAILED {
+        return (config.max(transcripts), None);
+    }
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.code, Some(failure.next.clone()));
@@ -72,9 +80,27 @@ pub fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
     (FAILED, None)
 }
 
+/// The codes of verbs that know their own and whose messages end in the next step.
+fn verbs(error: &anyhow::Error) -> Option<u8> {
+    let transcribe = error
+        .downcast_ref::<super::transcribe::TranscribeCommandError>()
+        .map(|e| e.exit_code());
+    let models = error
+        .downcast_ref::<super::models::ModelsCommandError>()
+        .map(|e| e.exit_code());
+    transcribe.or(models)
+}
+
 fn judge_edge(cause: &(dyn std::error::Error + 'static)) -> Option<(u8, Option<String>)> {
     if cause.is::<LoadError>() || cause.is::<super::config::ConfigRefusal>() {
         return Some((USAGE, None));
+    }
+    if let Some(error) = cause.downcast_ref::<crate::models::ModelError>() {
+        let wrong_name = matches!(error, crate::models::ModelError::Unknown { .. });
+        return Some((if wrong_name { USAGE } else { FAILED }, None));
+    }
+    if cause.is::<crate::llm::http::SetupError>() {
+        return Some((USAGE, Some("see `hark config show llm`".to_owned())));
     }
     let next = |text: &str| Some(text.to_owned());
     if let Some(error) = cause.downcast_ref::<CaptureError>() {

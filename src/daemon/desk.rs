@@ -19,6 +19,7 @@ use crate::agent::intents::{
     Action, Context, Intent, IntentKind, Question, VolumeChange, match_intent, volume_text,
 };
 use crate::agent::prompt::{self, History};
+use crate::agent::spoken::spoken;
 use crate::config::Config;
 use crate::config::resolved::{Backend, Llm};
 use crate::dialogue::AgentEvent;
@@ -33,16 +34,28 @@ use crate::time::Mono;
 /// How an answer names the local intents as its backend.
 pub const INTENTS: &str = "intents";
 
-/// Work of the agent for one turn, given a token that ends it and the inbox for its news.
+/// Where the model's own text goes, for a screen.
+pub type Raw = Option<mpsc::Sender<Private<String>>>;
+
+/// Work of the agent for one turn, given a token that ends it, the inbox for its news, and where its raw text goes.
 pub type Work = Box<
-    dyn FnOnce(CancellationToken, mpsc::Sender<Report>) -> Pin<Box<dyn Future<Output = ()> + Send>>
+    dyn FnOnce(
+            CancellationToken,
+            mpsc::Sender<Report>,
+            Raw,
+        ) -> Pin<Box<dyn Future<Output = ()> + Send>>
         + Send,
 >;
 
 /// How a question is answered.
 pub enum Answering {
-    /// At once: these are all of the agent's events.
-    Now(Vec<AgentEvent>),
+    /// At once.
+    Now {
+        /// All of the agent's events.
+        events: Vec<AgentEvent>,
+        /// The answer as it is written, which can differ from how it is said ("7:05 PM").
+        text: Private<String>,
+    },
     /// By a task.
     Later(Work),
 }
@@ -169,7 +182,10 @@ impl Desk {
                 return Answering::Later(change_volume(turn, change, intent.kind, intent.say));
             }
         }
-        Answering::Now(said(turn, intent.kind, intent.say))
+        Answering::Now {
+            events: said(turn, intent.kind, &intent.say),
+            text: Private::new(intent.say),
+        }
     }
 
     fn ask_model(&mut self, turn: TurnId, question: Message) -> Work {
@@ -186,7 +202,7 @@ impl Desk {
             Arc::clone(&self.complaints),
             self.llm.clone(),
         );
-        Box::new(move |cancel, out| {
+        Box::new(move |cancel, out, raw| {
             Box::pin(async move {
                 let Some(backend) = find(&backend, &llm, &out).await else {
                     let words = complaints_say(&complaints, "", Trouble::NotConfigured);
@@ -212,7 +228,7 @@ impl Desk {
                     }
                     Report::Agent(turn, event)
                 };
-                answer(turn, ask, cancel, out, wrap, explain).await;
+                answer(turn, ask, cancel, out, wrap, explain, raw).await;
             })
         })
     }
@@ -269,7 +285,7 @@ fn trouble(kind: FailureKind) -> Trouble {
 }
 
 fn complaints_say(complaints: &Mutex<Complaints>, backend: &str, trouble: Trouble) -> String {
-    lock(complaints).say(backend, trouble)
+    spoken(&lock(complaints).say(backend, trouble))
 }
 
 /// None of these locks is held while anything can panic or wait.
@@ -278,9 +294,10 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The events of an answer that is known at once.
-fn said(turn: TurnId, kind: IntentKind, say: String) -> Vec<AgentEvent> {
+fn said(turn: TurnId, kind: IntentKind, say: &str) -> Vec<AgentEvent> {
     let mut chunks = Chunks::new(turn);
     let mut events = Vec::with_capacity(2);
+    let say = spoken(say);
     if !say.is_empty() {
         events.push(chunks.chunk(say));
     }
@@ -309,7 +326,7 @@ async fn refuse(turn: TurnId, words: String, kind: &str, out: &mpsc::Sender<Repo
 
 /// Changing the loudness asks another program, which takes some milliseconds: a task's work.
 fn change_volume(turn: TurnId, change: VolumeChange, kind: IntentKind, say: String) -> Work {
-    Box::new(move |_cancel, out| {
+    Box::new(move |_cancel, out, _raw| {
         Box::pin(async move {
             let done = tokio::task::spawn_blocking(move || apply(change)).await;
             let say = match done {
@@ -324,7 +341,7 @@ fn change_volume(turn: TurnId, change: VolumeChange, kind: IntentKind, say: Stri
                     "Something went wrong with the volume.".to_owned()
                 }
             };
-            for event in said(turn, kind, say) {
+            for event in said(turn, kind, &say) {
                 if out.send(Report::Agent(turn, event)).await.is_err() {
                     return;
                 }

@@ -103,12 +103,12 @@ impl Effectors {
         question: &Private<String>,
     ) -> Vec<AgentEvent> {
         match desk.answer(turn, question) {
-            Answering::Now(events) => events,
+            Answering::Now { events, .. } => events,
             Answering::Later(work) => {
                 let cancel = CancellationToken::new();
                 self.tasks.retain(|_, token| !token.is_cancelled());
                 self.tasks.insert(turn, cancel.clone());
-                tokio::spawn(work(cancel, self.reports.clone()));
+                tokio::spawn(work(cancel, self.reports.clone(), None));
                 Vec::new()
             }
         }

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::conductor::Report;
 use super::desk::{Answering, Desk};
 use super::parts;
 use crate::config::{Config, Places};
@@ -29,7 +30,7 @@ pub struct Typed<'a> {
 /// What the answer brings, as it comes.
 #[derive(Debug)]
 pub enum TypedEvent<'a> {
-    /// A clause, with the blank that separates it from the one before.
+    /// A piece of the answer as it is written.
     Text(&'a str),
 }
 
@@ -74,23 +75,31 @@ pub async fn ask(
     let (out, mut reports) = mpsc::channel(parts::AGENT_EVENTS);
     let mut answer = Progress {
         receipt: Receipt::default(),
+        text: String::new(),
         clauses: Vec::new(),
         failure: None,
     };
     match desk.answer(turn, &question) {
-        Answering::Now(events) => {
+        Answering::Now { events, text } => {
             for event in events {
-                answer.take(event, 0, show)?;
+                answer.take(event, 0);
             }
+            answer.write(text.as_str(), show)?;
         }
         Answering::Later(work) => {
-            let task = tokio::spawn(work(CancellationToken::new(), out));
-            while let Some(report) = reports.recv().await {
-                if let super::conductor::Report::Agent(_, event) = report {
-                    answer.take(event, clock.now().millis_from(asked), show)?;
+            let (raw, mut pieces) = mpsc::channel(parts::AGENT_EVENTS);
+            let task = tokio::spawn(work(CancellationToken::new(), out, Some(raw)));
+            loop {
+                tokio::select! {
+                    Some(piece) = pieces.recv() => answer.write(piece.as_str(), show)?,
+                    Some(report) = reports.recv() => if let Report::Agent(_, event) = report {
+                        answer.take(event, clock.now().millis_from(asked));
+                    },
+                    else => break,
                 }
             }
             task.await?;
+            answer.explain(show)?;
         }
     }
     let record = answer.record(turn, question);
@@ -113,17 +122,39 @@ pub async fn ask(
 
 struct Progress {
     receipt: Receipt,
+    /// As it was written, for the screen and the log.
+    text: String,
+    /// As it is said.
     clauses: Vec<String>,
     failure: Option<String>,
 }
 
 impl Progress {
-    fn take(
+    fn write(
         &mut self,
-        event: AgentEvent,
-        ms: i64,
+        piece: &str,
         show: &mut dyn FnMut(&TypedEvent<'_>) -> std::io::Result<()>,
     ) -> std::io::Result<()> {
+        self.text.push_str(piece);
+        show(&TypedEvent::Text(piece))
+    }
+
+    /// What only has words to be said (a backend that failed, the volume) is shown, too.
+    fn explain(
+        &mut self,
+        show: &mut dyn FnMut(&TypedEvent<'_>) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        if let (true, Some(words)) = (
+            self.text.is_empty() || self.failure.is_some(),
+            self.clauses.last().cloned(),
+        ) {
+            let gap = if self.text.is_empty() { "" } else { "\n" };
+            self.write(&format!("{gap}{words}"), show)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: AgentEvent, ms: i64) {
         match event {
             AgentEvent::Requested { backend, model } => {
                 self.receipt.llm_request_ms = Some(ms);
@@ -135,11 +166,6 @@ impl Progress {
             }
             AgentEvent::Chunk(chunk) => {
                 self.receipt.first_clause_ms = self.receipt.first_clause_ms.or(Some(ms));
-                let blank = if self.clauses.is_empty() { "" } else { " " };
-                show(&TypedEvent::Text(&format!(
-                    "{blank}{}",
-                    chunk.text.as_str()
-                )))?;
                 self.clauses.push(chunk.text.into_inner());
             }
             AgentEvent::Tool(_) => {}
@@ -156,11 +182,10 @@ impl Progress {
             }
             AgentEvent::Failed { kind } => self.failure = Some(kind),
         }
-        Ok(())
     }
 
     fn record(self, id: TurnId, asked: Private<String>) -> Turn {
-        let replied = Private::new(self.clauses.join(" "));
+        let replied = Private::new(self.text);
         Turn {
             id,
             span: Span::default(),

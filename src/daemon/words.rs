@@ -68,6 +68,11 @@ pub fn speaker_failure(failure: SpeakFailure) -> SpeakerTrouble {
             "the speech engine failed on this answer",
             "try `hark say hello`",
         ),
+        SpeakFailure::Backlog => (
+            "speaker_backlog",
+            "there was more to say than can wait",
+            "ask for a shorter answer",
+        ),
         SpeakFailure::Output => (
             "output_lost",
             "the loudspeaker was lost",
