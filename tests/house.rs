@@ -122,7 +122,13 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
 
 /// Drops comments and everything from the test module on.
 fn strip(whole: &str) -> String {
-    let body = whole.split("#[cfg(test)]").next().unwrap();
+    let body = whole
+        .split("#[cfg(test)]")
+        .next()
+        .unwrap()
+        .split("#[cfg(all(test,")
+        .next()
+        .unwrap();
     let mut code = String::with_capacity(body.len());
     for line in body.lines() {
         let line = if line.trim_start().starts_with("//") {

@@ -6,10 +6,19 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
 
-/// Starts logging. A person at a terminal sees warnings only, unless they ask; a service logs as configured.
-pub fn start(verbose: u8, config: &Config) {
+/// Who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Whoever typed the command: warnings only, unless they ask for more.
+    Person,
+    /// The service manager's log file: as configured.
+    Service,
+}
+
+/// Starts logging.
+pub fn start(verbose: u8, reader: Reader, config: &Config) {
     let own = match verbose {
-        0 if std::io::stderr().is_terminal() => "warn",
+        0 if reader == Reader::Person => "warn",
         0 => config.log_level.as_str(),
         1 => "info",
         _ => "debug",

@@ -15,6 +15,7 @@ pub mod say;
 pub mod transcribe;
 pub mod transcripts;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -147,7 +148,16 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         verb => {
             let config = crate::config::load(&places, &request)?.0;
-            logging::start(cli.verbose, &config);
+            let service = matches!(verb, Verb::Run(_)) && !std::io::stderr().is_terminal();
+            logging::start(
+                cli.verbose,
+                if service {
+                    logging::Reader::Service
+                } else {
+                    logging::Reader::Person
+                },
+                &config,
+            );
             with_config(
                 verb,
                 &Setting {

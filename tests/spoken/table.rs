@@ -142,11 +142,11 @@ const CASES: &[(&str, &str)] = &[
     ),
     // Figures.
     ("Meet at 10:30.", "Meet at 10 30."),
-    ("Meet at 9:05 am.", "Meet at 9 oh 5 A M."),
-    ("Meet at 10:00pm.", "Meet at 10 P M."),
+    ("Meet at 9:05 am.", "Meet at 9 oh 5 AM."),
+    ("Meet at 10:00pm.", "Meet at 10 PM."),
     (
         "It opens at 5 p.m. Bring tea.",
-        "It opens at 5 P M. Bring tea.",
+        "It opens at 5 PM. Bring tea.",
     ),
     ("I am 5 and you am not.", "I am 5 and you am not."),
     ("From 14:00 on.", "From 14 o'clock on."),

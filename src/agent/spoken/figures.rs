@@ -21,8 +21,8 @@ pub(super) fn with_next(core: &str, close: &str, after: Option<&str>) -> Option<
 pub(super) fn unit_after_number(core: &str, before: Option<&str>) -> Option<String> {
     let number = before?.trim_start_matches(['(', '~', '-', '+']);
     match core.to_lowercase().as_str() {
-        "am" | "a.m" if time(number).is_some() || is_hour(number) => return Some("A M".to_owned()),
-        "pm" | "p.m" if time(number).is_some() || is_hour(number) => return Some("P M".to_owned()),
+        "am" | "a.m" if time(number).is_some() || is_hour(number) => return Some("AM".to_owned()),
+        "pm" | "p.m" if time(number).is_some() || is_hour(number) => return Some("PM".to_owned()),
         _ => {}
     }
     if !is_number(number) && range(number).is_none() {
