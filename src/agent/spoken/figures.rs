@@ -103,7 +103,7 @@ fn time(core: &str) -> Option<String> {
         .find_map(|half| lower.strip_suffix(half).map(|clock| (clock, &half[..1])))
         .map_or((lower.as_str(), None), |(clock, half)| (clock, Some(half)));
     let half = half
-        .map(|half| format!(" {} M", half.to_uppercase()))
+        .map(|half| format!(" {}M", half.to_uppercase()))
         .unwrap_or_default();
     let Some((hours, minutes)) = clock.split_once(':') else {
         let hour: u8 = clock.parse().ok()?;
