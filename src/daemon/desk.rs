@@ -60,8 +60,18 @@ pub enum Answering {
     Later(Work),
 }
 
+/// How long whoever answers stays: a timer that nobody is there to ring is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// Until it is stopped.
+    Daemon,
+    /// For one turn.
+    OneTurn,
+}
+
 /// See the module.
 pub struct Desk {
+    stay: Stay,
     clock: Clock,
     llm: Llm,
     backend: Shared,
@@ -82,8 +92,14 @@ type Shared = Arc<Mutex<Option<Arc<dyn LlmBackend>>>>;
 impl Desk {
     /// An empty desk.
     #[must_use]
-    pub fn new(config: &Config, backend: Option<Box<dyn LlmBackend>>, clock: Clock) -> Self {
+    pub fn new(
+        config: &Config,
+        backend: Option<Box<dyn LlmBackend>>,
+        clock: Clock,
+        stay: Stay,
+    ) -> Self {
         Self {
+            stay,
             clock,
             llm: config.llm.clone(),
             backend: Arc::new(Mutex::new(backend.map(Arc::from))),
@@ -166,6 +182,15 @@ impl Desk {
     fn act(&mut self, turn: TurnId, intent: Intent) -> Answering {
         let now = self.clock.now();
         self.asked_back = None;
+        if self.stay == Stay::OneTurn
+            && matches!(intent.action, Action::SetTimer { .. } | Action::Ask(_))
+        {
+            let text = "I can only keep a timer while I stay running. Start me with hark run, and ask again.".to_owned();
+            return Answering::Now {
+                events: said(turn, intent.kind, &text),
+                text: Private::new(text),
+            };
+        }
         match intent.action {
             Action::None | Action::Repeat | Action::Stop => {}
             Action::SetTimer { length, label } => {

@@ -22,7 +22,7 @@ use crate::config::{Config, Places};
 use crate::dialogue::{BargeIn, Policy, Start};
 use crate::platform::clock::Clock;
 use conductor::{Conductor, INBOX, Report, Summary, Until};
-use desk::Desk;
+use desk::{Desk, Stay};
 use effectors::Effectors;
 use events::Sink;
 
@@ -161,7 +161,12 @@ async fn start(
     let transcriber = parts::transcriber(&plan.config, &plan.places)?;
     let speaker = parts::speaker(&plan.config, &plan.output, clock, reports.clone())?;
     let backend = parts::backend(&plan.config).await?;
-    let desk = Desk::new(&plan.config, backend, clock);
+    let stay = if plan.until == Until::OneTurn {
+        Stay::OneTurn
+    } else {
+        Stay::Daemon
+    };
+    let desk = Desk::new(&plan.config, backend, clock, stay);
     let names = parts::Names {
         input: source.name.clone(),
         output: speaker.name.clone(),

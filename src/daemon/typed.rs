@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
-use super::desk::{Answering, Desk};
+use super::desk::{Answering, Desk, Stay};
 use super::parts;
 use crate::config::{Config, Places};
 use crate::dialogue::AgentEvent;
@@ -69,7 +69,7 @@ pub async fn ask(
     let clock = Clock::start();
     let asked = clock.now();
     let backend = parts::backend(typed.config).await?;
-    let mut desk = Desk::new(typed.config, backend, clock);
+    let mut desk = Desk::new(typed.config, backend, clock, Stay::OneTurn);
     let turn = TurnId(1);
     let question = Private::from(typed.question);
     let (out, mut reports) = mpsc::channel(parts::AGENT_EVENTS);
