@@ -16,7 +16,8 @@ cd "$(dirname "$0")/.."
 
 triple=aarch64-apple-darwin
 packages=(rustc-web cargo-web rust-web-src rust-web-clippy)
-out=$PWD/target/macos-check
+# Kept outside the tree, so that a fresh clone on the same machine does not build std again (12 minutes of one core).
+out=${HARK_CACHE:-$HOME/.cache/hark}/macos-check
 planted=src/platform/macos/speech.rs
 
 say() { printf 'macos-check: %s\n' "$*" >&2; }

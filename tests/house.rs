@@ -451,3 +451,14 @@ fn no_test_is_ignored_and_no_channel_is_unbounded() {
         &broken,
     );
 }
+
+#[test]
+fn the_tree_of_dependencies_stays_below_its_ceiling() {
+    let lock =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    let packages = lock.matches("[[package]]").count();
+    assert!(
+        packages <= 380,
+        "{packages} packages in Cargo.lock: raise the ceiling only with a reason in the commit"
+    );
+}

@@ -17,7 +17,7 @@
 //! Promises, held by `tests/dialogue/`: at most one turn has been asked and not recorded; ids only grow; each
 //! [`Effect::Ask`] is followed by exactly one [`Effect::Record`] of that turn, also on failure and shutdown; nothing is
 //! said for a turn after its [`Effect::Hush`] or [`Effect::Abandon`]; an event of a dead turn has no effects; after a due
-//! [`Event::Tick`] the deadline has moved; [`Phase::Idle`] has no deadline and every other open phase is bounded.
+//! [`Event::Tick`] the deadline has moved; idle has no deadline and every other open phase is bounded.
 
 mod control;
 mod ear;

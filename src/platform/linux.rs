@@ -111,7 +111,7 @@ fn unless_missing(result: Result<String, CommandError>) -> Result<Option<String>
     }
 }
 
-/// "Volume: 0.45 [MUTED]"
+/// "Volume: 0.45 \[MUTED\]"
 fn read_wpctl(printed: &str) -> Option<Volume> {
     let level: f32 = printed.split_whitespace().nth(1)?.parse().ok()?;
     Some(Volume {
