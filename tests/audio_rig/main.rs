@@ -8,6 +8,7 @@
 mod capture;
 #[path = "../realtime/contract.rs"]
 mod contract;
+mod conversation;
 mod loss;
 mod playback;
 mod rig;
