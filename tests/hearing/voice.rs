@@ -91,17 +91,8 @@ fn assets() -> Option<PathBuf> {
 }
 
 fn decode(path: &Path) -> Vec<f32> {
-    let output = std::process::Command::new("ffmpeg")
-        .args(["-v", "error", "-i"])
-        .arg(path)
-        .args(["-ar", "16000", "-ac", "1", "-f", "f32le", "-"])
-        .output()
-        .expect("ffmpeg is installed by `make test`");
-    output
-        .stdout
-        .chunks_exact(4)
-        .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
-        .collect()
+    use hark::audio::decode::{Input, decode_mono};
+    decode_mono(Input::File(path), &mut |_| {}).unwrap().samples
 }
 
 #[test]
