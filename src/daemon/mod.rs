@@ -121,6 +121,9 @@ pub async fn run_until(
     sink: Sink,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
+    for setting in parts::without_effect(&plan.config)? {
+        tracing::warn!(setting, "has no effect in this version");
+    }
     let clock = Clock::start_with_lead();
     let (reports, inbox) = mpsc::channel(INBOX);
     let policy = policy(&plan);

@@ -137,5 +137,9 @@ fn under_a_reader_on_another_thread_every_frame_is_delivered_or_counted() {
     // What was dropped at the very end is told with the next block that gets in.
     writer.take(&[0.25_f32; 64]);
     while read(&mut reader) {}
-    assert_eq!(got + lost, (blocks + 1) * 32, "{got} delivered, {lost} lost");
+    assert_eq!(
+        got + lost,
+        (blocks + 1) * 32,
+        "{got} delivered, {lost} lost"
+    );
 }

@@ -4,6 +4,10 @@ mod log;
 mod model;
 mod sound;
 
+use crate::cli::failure::Failure;
+use crate::config::Config;
+use crate::config::resolved::{Engine, Manage};
+
 pub use log::{StoreHandle, keep_one, store};
 pub use model::{backend, is_starter, library, llm_settings, speech_memory, transcriber, whisper};
 pub use sound::{
@@ -25,4 +29,43 @@ pub struct Names {
     pub model: String,
     /// The wake phrase.
     pub phrase: String,
+}
+
+/// Settings that differ from their defaults and have no effect yet, in words.
+///
+/// # Errors
+/// A setting that would change who answers: going on without it would be a lie.
+pub fn without_effect(config: &Config) -> anyhow::Result<Vec<&'static str>> {
+    if let Engine::OpenClaw { .. } = config.agent {
+        let next = "set agent.engine = \"builtin\" until this version of Hark can hand over to it";
+        return Err(
+            Failure::usage("agent.engine = \"openclaw\" is not supported yet", next).into(),
+        );
+    }
+    let set = [
+        (
+            config.wake.threshold.is_some(),
+            "wake.threshold (there is no acoustic wake word yet)",
+        ),
+        (
+            config.transcripts.keep_audio,
+            "transcripts.keep_audio (sound is never stored yet)",
+        ),
+        (
+            config.memory.os_reserve.is_some(),
+            "memory.os_reserve (there is no memory plan yet)",
+        ),
+        (
+            config.memory.voice_reserve.is_some(),
+            "memory.voice_reserve (there is no memory plan yet)",
+        ),
+        (
+            config.llm.manage == Manage::Yes,
+            "llm.manage (Hark does not start servers yet)",
+        ),
+    ];
+    Ok(set
+        .into_iter()
+        .filter_map(|(set, name)| set.then_some(name))
+        .collect())
 }
