@@ -276,3 +276,79 @@ fn shutdown_during_an_answer_records_what_was_heard_and_is_quick() {
         "the output is a whole file"
     );
 }
+
+#[test]
+fn shutdown_while_the_model_thinks_is_quick_and_recorded() {
+    let gate = Arc::new(Gate::default());
+    let wait = Arc::clone(&gate);
+    let server = Server::start(move |_, talk| {
+        wait.pass(PATIENCE);
+        drop(talk);
+    });
+    let home = Home::new();
+    let question = home.spoken(&[STORY], Duration::ZERO);
+    let daemon = Running::start(home.plan(config(&home, &server), &question));
+    let by = Instant::now() + PATIENCE;
+    while server.requests().is_empty() {
+        assert!(Instant::now() < by, "the model is asked");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let asked = Instant::now();
+    daemon.stop();
+    daemon.ended();
+    gate.open();
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    let records = home.records();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].turn.outcome, Outcome::ShutDown);
+    assert_eq!(records[0].turn.heard.as_str(), "");
+}
+
+#[test]
+fn replies_that_cannot_be_said_end_their_turns_too() {
+    let server = Server::start(|number, mut talk| {
+        let whole = match number {
+            0 => talk.say("\u{1f44d}"),
+            1 => true,
+            _ => talk.say(&"word ".repeat(100)),
+        };
+        if whole {
+            talk.done();
+        }
+    });
+    let home = Home::new();
+    let questions = home.spoken(&[STORY, WEATHER, STORY], Duration::from_secs(1));
+    let ended = Running::start(home.plan(config(&home, &server), &questions)).ended();
+    let records = home.records();
+    assert_eq!(records.len(), 3, "{:#?}", ended.events);
+    let turns: Vec<_> = records.iter().map(|record| &record.turn).collect();
+    assert_eq!(turns[1].outcome, Outcome::Failed);
+    assert_eq!(turns[1].failure.as_deref(), Some("empty_reply"));
+    assert_eq!(turns[2].outcome, Outcome::Completed);
+    assert_eq!(
+        turns[2].heard.as_str().split_whitespace().count(),
+        100,
+        "a sentence without an end is said to its end"
+    );
+}
+
+#[test]
+fn without_a_voice_answers_are_written() {
+    let home = Home::new();
+    let config = home.config(&[("HARK_TTS_ENGINE", "none")]);
+    let plan = home.plan(config, &crate::support::data("questions3.wav"));
+    let ended = Running::start(plan).ended();
+    let records = home.records();
+    assert_eq!(records.len(), 3, "{:#?}", ended.events);
+    assert!(
+        records
+            .iter()
+            .all(|record| record.turn.outcome == Outcome::Completed)
+    );
+    assert!(records[1].turn.replied.as_str().contains("42"));
+    assert!(samples(&home.answer()).is_empty());
+}
