@@ -64,7 +64,7 @@ pub fn run(args: &AskArgs, setting: &Setting) -> anyhow::Result<()> {
     } else {
         writeln!(out)?;
     }
-    if std::io::stderr().is_terminal() || !args.json {
+    if answer.failure.is_none() && (std::io::stderr().is_terminal() || !args.json) {
         report(&answer.receipt);
     }
     match answer.failure {

@@ -123,7 +123,7 @@ fn judge_edge(cause: &(dyn std::error::Error + 'static)) -> Option<(u8, Option<S
         return Some(match error {
             PlaybackError::Write { .. } => (
                 FAILED,
-                next("free some space or write elsewhere: --output FILE"),
+                next("free some space, or write to another place with --out or --output"),
             ),
             _ => (
                 FAILED,

@@ -187,7 +187,7 @@ impl Conductor {
         } = self;
         // A thread that waits for room in the inbox must not keep the shutdown waiting.
         drop(inbox);
-        done.trouble = effectors.close().await;
+        done.trouble.extend(effectors.close().await);
         done
     }
 
@@ -446,9 +446,9 @@ impl Conductor {
                 SpeakerEvent::Finished { turn }
             }
             SpeakEvent::Failed { turn, kind } => {
-                let words = super::words::speaker_failure(kind);
+                let words = super::words::speaker_failure(kind, self.effectors.output_file());
                 if kind == SpeakFailure::Output {
-                    self.effectors.mend_speaker();
+                    self.output_lost(&words.message);
                 }
                 self.emit(
                     Some(turn),
@@ -477,6 +477,15 @@ impl Conductor {
                 .live_receipt()
                 .and_then(|receipt| receipt.first_audio_ms);
             self.emit(Some(*turn), News::Speaking { start });
+        }
+    }
+
+    /// A loudspeaker is looked for; a file does not come back, and its loss is told once more at the end, when it counts.
+    fn output_lost(&mut self, message: &str) {
+        if self.effectors.output_file().is_none() {
+            self.effectors.mend_speaker();
+        } else if !self.done.trouble.iter().any(|told| told == message) {
+            self.done.trouble.push(message.to_owned());
         }
     }
 

@@ -133,6 +133,12 @@ impl Effectors {
         self.speaker.tell(command)
     }
 
+    /// The file that is spoken into, where it is one.
+    #[must_use]
+    pub fn output_file(&self) -> Option<&str> {
+        self.speaker.is_file().then_some(self.names.output.as_str())
+    }
+
     /// Looks for a lost loudspeaker.
     pub fn mend_speaker(&self) {
         self.speaker.mend();

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::desk::{Answering, Desk, Stay};
 use super::parts;
+use crate::config::resolved::{Backend, Llm};
 use crate::config::{Config, Places};
 use crate::dialogue::AgentEvent;
 use crate::flow::{Outcome, Receipt, Turn};
@@ -221,12 +222,30 @@ fn failure(kind: &str, config: &Config) -> TypedFailure {
         code: if unreachable { 3 } else { 1 },
         message: format!("the language model gave no whole answer ({kind})"),
         next: if unreachable {
-            format!(
-                "start one (`ollama serve`, or `mlx_lm.server --model FOLDER`); Hark looks at {} and {}",
-                config.llm.mlx.url, config.llm.ollama.url
-            )
+            start(&config.llm)
         } else {
             "look at the server's own log, then try again".to_owned()
         },
+    }
+}
+
+/// How to get the configured backend to answer.
+fn start(llm: &Llm) -> String {
+    let (mlx, ollama) = (&llm.mlx.url, &llm.ollama.url);
+    match (llm.backend, &llm.openai) {
+        (Backend::None, _) => {
+            "language models are switched off; to use one: `HARK_LLM_BACKEND=auto`, or llm.backend in config.toml"
+                .to_owned()
+        }
+        (Backend::Mlx, _) => {
+            format!("start it with `mlx_lm.server --model FOLDER`; Hark looks at {mlx}")
+        }
+        (Backend::Ollama, _) => format!("start it with `ollama serve`; Hark looks at {ollama}"),
+        (Backend::Openai, Some(remote)) => {
+            format!("start the server at {}, or correct llm.openai.url", remote.url)
+        }
+        (Backend::Auto | Backend::Openai, _) => format!(
+            "start one (`ollama serve`, or `mlx_lm.server --model FOLDER`); Hark looks at {mlx} and {ollama}"
+        ),
     }
 }

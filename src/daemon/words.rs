@@ -51,7 +51,17 @@ pub struct SpeakerTrouble {
 }
 
 /// The speaking thread could not say a turn.
-pub fn speaker_failure(failure: SpeakFailure) -> SpeakerTrouble {
+///
+/// `file` is the output where it is no loudspeaker.
+pub fn speaker_failure(failure: SpeakFailure, file: Option<&str>) -> SpeakerTrouble {
+    if let (SpeakFailure::Output, Some(file)) = (failure, file) {
+        return SpeakerTrouble {
+            kind: "output_lost",
+            message: format!(
+                "{file} cannot be written any more; free some space, or choose another file"
+            ),
+        };
+    }
     let (kind, what, next) = match failure {
         SpeakFailure::Unavailable => (
             "voice_unavailable",

@@ -341,6 +341,12 @@ impl SpeakerHandle {
         self.speaking.try_send(command).is_ok()
     }
 
+    /// Whether it speaks into a file, which does not come back when it is lost.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        self.device.is_none()
+    }
+
     /// Looks for a lost loudspeaker and speaks through it again.
     pub fn mend(&self) {
         let Some(wanted) = self.device.clone() else {

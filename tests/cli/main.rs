@@ -1,0 +1,12 @@
+//! The `hark` program as users and scripts meet it: exit codes, messages, JSON shapes, help. The environment is empty but
+//! for `PATH` and what a test sets. Needs espeak-ng and a speech model (see `support`).
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod answering;
+mod demo;
+mod general;
+mod listening;
+mod models;
+mod support;
+mod transcripts;

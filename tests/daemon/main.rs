@@ -1,0 +1,11 @@
+//! The whole daemon on real parts: voice activity, Whisper, dialogue, intents or a language model, espeak-ng, the
+//! transcript log; a sound file as microphone and a WAV as loudspeaker. Needs espeak-ng and a speech model (see `support`).
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod conversation;
+mod model;
+mod outages;
+mod process;
+mod server;
+mod support;
