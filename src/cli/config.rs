@@ -15,6 +15,7 @@ use crate::config::{Places, Raw, Request, Value, load, template};
 
 /// Arguments of `hark config`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hark config show --sources")]
 pub struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,

@@ -26,7 +26,7 @@ pub fn start(verbose: u8, reader: Reader, config: &Config) {
     // whisper.cpp tells a page of details per load, the PulseAudio client reports every normal end as an error, and cpal
     // logs what it also returns.
     let filter = EnvFilter::new(format!(
-        "warn,hark={own},whisper_rs=error,pulseaudio=off,cpal=error"
+        "warn,hark={own},whisper_rs=error,pulseaudio=off,cpal=error,symphonia=off,symphonia_core=off"
     ));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -15,7 +15,7 @@ pub mod say;
 pub mod transcribe;
 pub mod transcripts;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -136,8 +136,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
     let request = Request::from_environment();
     match cli.verb {
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "hark", &mut std::io::stdout());
-            Ok(())
+            // `generate` panics on a closed pipe: it gets memory, and the pipe its own error.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "hark", &mut script);
+            Ok(std::io::stdout().write_all(&script)?)
         }
         Verb::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?),
         Verb::Config(args) => {

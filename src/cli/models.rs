@@ -31,8 +31,12 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     /// Lists the models that Hark knows, and which are here.
+    #[command(after_help = "Example:\n  hark models list --json")]
     List,
     /// Downloads a model; goes on where an earlier download stopped.
+    #[command(
+        after_help = "Examples:\n  hark models pull base.en\n  hark models pull base.en --from /media/stick"
+    )]
     Pull {
         /// Its name in `hark models list`.
         #[arg(required = true, value_name = "NAME")]
@@ -42,18 +46,21 @@ pub enum Verb {
         from: Option<String>,
     },
     /// Compares files with their SHA-256; without names, all that are here.
+    #[command(after_help = "Example:\n  hark models verify")]
     Verify {
         /// Names in `hark models list`.
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
     /// Deletes a downloaded model.
+    #[command(after_help = "Example:\n  hark models remove base.en")]
     Remove {
         /// Its name in `hark models list`.
         #[arg(value_name = "NAME")]
         name: String,
     },
     /// Prints where the file of a model lies.
+    #[command(after_help = "Example:\n  hark models path starter.en")]
     Path {
         /// Its name in `hark models list`; without one, the bundled model.
         #[arg(value_name = "NAME", default_value = crate::models::STARTER)]

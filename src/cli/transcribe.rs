@@ -81,7 +81,7 @@ pub enum TranscribeCommandError {
     Name(#[from] ModelError),
     /// The model cannot be loaded (1) or cannot do the language (2).
     #[error("{}{}", .0, remedy(.0))]
-    Model(#[from] TranscribeError),
+    Model(TranscribeError),
     /// Subtitles of several files would be no subtitles. Exit code 2.
     #[error(
         "--format {0} takes one file; for several: for f in FILES; do hark transcribe --format {0} \"$f\" > \"$f.{0}\"; done"
@@ -90,6 +90,12 @@ pub enum TranscribeCommandError {
     /// Standard output is closed or full. Exit code 1.
     #[error("cannot write the text: {0}")]
     Output(#[source] io::Error),
+}
+
+impl From<TranscribeError> for TranscribeCommandError {
+    fn from(error: TranscribeError) -> Self {
+        Self::Model(error)
+    }
 }
 
 impl TranscribeCommandError {

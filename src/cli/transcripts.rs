@@ -21,6 +21,7 @@ use crate::transcripts::{
 
 /// Arguments of `hark transcripts`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  hark transcripts list today\n  hark transcripts search timer")]
 pub struct TranscriptsArgs {
     #[command(subcommand)]
     command: TranscriptsCommand,

@@ -309,7 +309,10 @@ impl Bound for f64 {
 /// The exact thing to do about a wrong value.
 fn next_step(key: &str, origin: &Origin) -> String {
     match origin {
-        Origin::Default => format!("this is a bug in Hark: the default of {key} is not valid"),
+        // A default that another setting makes insufficient: a chosen backend or engine that needs an address.
+        Origin::Default => {
+            format!("set {key} in the configuration file: `hark config path` tells where it lies")
+        }
         Origin::File { line, .. } => {
             format!("mend line {line} or remove it, then run `hark config check`")
         }

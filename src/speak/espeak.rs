@@ -25,8 +25,7 @@ pub struct Espeak {
 }
 
 impl Espeak {
-    /// Finds the program and checks that it has the voice. (It takes a name whose first part is a language, like "no-such",
-    /// for a voice of that language.)
+    /// Finds the program and checks that it has the voice.
     ///
     /// # Errors
     /// [`SpeakError::Unavailable`] when it is not installed, [`SpeakError::NoVoice`] when it does not know the voice.
@@ -48,16 +47,14 @@ impl Espeak {
             voice: settings.voice.clone().unwrap_or_else(|| VOICE.to_owned()),
             words_per_minute: (WORDS_PER_MINUTE * rate).round() as u32,
         };
-        // Saying nothing takes a few milliseconds and fails for an unknown voice.
-        let status = engine
-            .command()
-            .arg("-q")
+        // espeak-ng itself takes "no-such" for Norwegian, so the name is looked for in its list (a few milliseconds).
+        let listed = Command::new(&engine.program)
+            .arg("--voices")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .status()
+            .output()
             .map_err(|error| unavailable(&error))?;
-        if status.success() {
+        if lists_voice(&String::from_utf8_lossy(&listed.stdout), &engine.voice) {
             Ok(engine)
         } else {
             Err(SpeakError::NoVoice {
@@ -238,3 +235,51 @@ const HEADER_BYTES: usize = 44;
 
 /// 93 ms of speech: small enough to begin at once, large enough to cost nothing.
 const PIECE_BYTES: usize = 4096;
+
+/// Whether espeak-ng's list (priority, language, gender, name, file, other languages) holds `voice`, a variant behind a plus
+/// sign left aside: by language, by name, by file, or by another language that a voice also speaks.
+fn lists_voice(list: &str, voice: &str) -> bool {
+    let wanted = voice.split('+').next().unwrap_or_default();
+    list.lines().skip(1).any(|line| {
+        let mut fields = line.split_whitespace();
+        let language = fields.nth(1);
+        let (name, file) = (fields.nth(1), fields.next());
+        let base = file.and_then(|file| file.rsplit('/').next());
+        let others = fields.map(|field| field.trim_start_matches('('));
+        [language, name, file, base]
+            .into_iter()
+            .flatten()
+            .chain(others)
+            .any(|known| known.eq_ignore_ascii_case(wanted))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "\
+Pty Language       Age/Gender VoiceName          File                 Other Languages
+ 5  en-gb           --/M      English_(Great_Britain) gmw/en               (en 2)
+ 5  en-us           --/M      English_(America)  gmw/en-US            (en 3)
+ 5  nb              --/M      Norwegian_Bokmål   gmq/nb               (no 5)
+";
+
+    #[test]
+    fn a_voice_is_known_by_language_name_or_file_and_a_variant_does_not_matter() {
+        for voice in [
+            "en-us",
+            "EN-US",
+            "en",
+            "en-us+f3",
+            "gmw/en-US",
+            "English_(America)",
+            "no",
+        ] {
+            assert!(lists_voice(LIST, voice), "{voice}");
+        }
+        for voice in ["no-such", "xyzzy", "", "+f3"] {
+            assert!(!lists_voice(LIST, voice), "{voice}");
+        }
+    }
+}

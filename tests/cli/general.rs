@@ -234,6 +234,7 @@ fn a_reader_that_goes_away_is_no_failure() {
         &["models", "list"],
         &["devices"],
         &["man"],
+        &["completions", "bash"],
         &["ask", "what time is it"],
         &["transcribe", &clip],
         &["demo", "--wav", &clip, "--out", "b.wav"],

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use hark::config::Config;
 use hark::daemon::conductor::{self, Conductor, INBOX, Until};
-use hark::daemon::desk::Desk;
+use hark::daemon::desk::{Desk, Stay};
 use hark::daemon::effectors::Effectors;
 use hark::daemon::events::Sink;
 use hark::daemon::{Plan, parts};
@@ -79,7 +79,7 @@ async fn run_with(
         start: Start::Every,
         ..Policy::default()
     };
-    let desk = Desk::new(config, None, clock);
+    let desk = Desk::new(config, None, clock, Stay::Daemon);
     drop(reports);
     let all = conductor::Parts {
         clock,
