@@ -209,11 +209,7 @@ fn report(
             receipt::render(&turn.receipt)
         )?;
         if parts::is_starter(&setting.config, &setting.places) {
-            writeln!(
-                out,
-                "\nThe bundled speech model is for a first try: it knows what people say to an assistant, from few voices."
-            )?;
-            writeln!(out, "For real use: hark models pull base.en")?;
+            writeln!(out, "\n{}", receipt::STARTER_ADVICE)?;
         }
     }
     match summary.trouble.as_slice() {

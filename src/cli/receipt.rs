@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use crate::daemon::events::News;
 use crate::flow::{Receipt, Speculation};
 
+/// What the user of the bundled speech model is told.
+pub const STARTER_ADVICE: &str = "The bundled speech model is for a first try: it knows what people say to an assistant, from few voices.\n\
+     For real use: hark models pull base.en";
+
 /// The stages in order, with the words for people.
 fn stages(receipt: &Receipt) -> [(&'static str, Option<i64>); 7] {
     [

@@ -1,6 +1,6 @@
 //! `hark run`: the daemon, in the foreground.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -87,6 +87,11 @@ pub fn run(args: &RunArgs, setting: &Setting) -> anyhow::Result<()> {
         until,
         keep_records: true,
     };
+    if std::io::stderr().is_terminal()
+        && crate::daemon::parts::is_starter(&plan.config, &plan.places)
+    {
+        eprintln!("{}", super::receipt::STARTER_ADVICE);
+    }
     let sink = sink(args.events.as_deref())?;
     let summary = super::runtime()?.block_on(crate::daemon::run(plan, sink))?;
     if let Some(error) = summary.input_failed {
