@@ -30,11 +30,8 @@ const LIMIT: Duration = Duration::from_millis(50);
 
 fn main() {
     // `cargo bench` says `--bench`; `cargo test` only wants to see that the benchmark still runs.
-    let usual = if std::env::args().any(|argument| argument == "--bench") {
-        1_000_000
-    } else {
-        2_000
-    };
+    let bench = std::env::args().any(|argument| argument == "--bench");
+    let usual = if bench { 1_000_000 } else { 2_000 };
     let turns: u64 =
         std::env::var("HARK_BENCH_TURNS").map_or(usual, |turns| turns.parse().unwrap());
     let temporary = tempfile::tempdir().unwrap();
@@ -62,7 +59,7 @@ fn main() {
         format!("forget {} turn, without a trace", forgotten.turns),
         began.elapsed().as_secs_f64()
     );
-    if !within {
+    if bench && !within {
         println!("a list or a search took {LIMIT:?} or more");
         std::process::exit(1);
     }
