@@ -5,6 +5,7 @@ pub mod config;
 pub mod console;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod failure;
 pub mod listen;
 pub mod logging;
@@ -28,7 +29,7 @@ use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "hark", version, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Start here:\n  hark demo                 one spoken question, answered with what this machine has\n  hark run                  listen for the wake phrase until stopped\n  hark ask \"what time is it\""
+    after_help = "Start here:\n  hark demo                 one spoken question, answered with what this machine has\n  hark run                  listen for the wake phrase until stopped\n  hark ask \"what time is it\"\n  hark doctor               what is missing, and the command that helps"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -58,6 +59,8 @@ enum Verb {
     Models(models::Args),
     /// The log of what was said: list, search, export, forget
     Transcripts(transcripts::TranscriptsArgs),
+    /// Finds what stops Hark from working, each with its remedy
+    Doctor(doctor::DoctorArgs),
     /// Settings: path, show, check, init
     Config(config::ConfigArgs),
     /// Prints the completions of a shell
@@ -146,6 +149,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Transcripts(args) => {
             console::with_standard_streams(|console| transcripts::run(&args, &places, console))
         }
+        Verb::Doctor(args) => {
+            // What a log would tell, the checks tell with a remedy; whoever asks for the log gets it.
+            if cli.verbose > 0
+                && let Ok((config, _)) = crate::config::load(&places, &request)
+            {
+                logging::start(cli.verbose, logging::Reader::Person, &config);
+            }
+            console::with_standard_streams(|console| doctor::run(&args, &places, &request, console))
+        }
         verb => {
             let config = crate::config::load(&places, &request)?.0;
             let service = matches!(verb, Verb::Run(_)) && !std::io::stderr().is_terminal();
@@ -214,7 +226,11 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         Verb::Listen(args) => listen::run(&args, setting),
         Verb::Devices(args) => devices::run(&args, setting),
         Verb::Models(args) => models::run(&args, &parts::library(&setting.places)),
-        Verb::Config(_) | Verb::Transcripts(_) | Verb::Completions { .. } | Verb::Man => {
+        Verb::Config(_)
+        | Verb::Transcripts(_)
+        | Verb::Doctor(_)
+        | Verb::Completions { .. }
+        | Verb::Man => {
             Err(Failure::failed("this verb needs no settings", "report this as a bug").into())
         }
     }
