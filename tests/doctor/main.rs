@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod binary;
+mod devices;
 mod files;
 mod judged;
 mod model;

@@ -224,7 +224,7 @@ fn has(installed: &[String], wanted: &str) -> bool {
     } else {
         format!("{wanted}:latest")
     };
-    installed.iter().any(|name| *name == full)
+    installed.contains(&full)
 }
 
 /// Two servers that hold a model each read the same memory, and both become slow.

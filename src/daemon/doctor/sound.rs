@@ -144,10 +144,8 @@ fn format_of(name: &'static str, key: &str, device: &DeviceInfo, why: &str) -> C
                 "{format}. That is the rate of a Bluetooth headset in hands-free mode, in which both directions sound \
                  like a telephone"
             ),
-            format!(
-                "use another microphone, so that the headset returns to music quality: `hark devices` lists them, {key} in \
-                 the file that `hark config path` names chooses"
-            ),
+            "use another microphone, so that the headset returns to music quality: `hark devices` lists them, audio.input in \
+             the file that `hark config path` names chooses",
         );
     }
     Check::ok(name, format)
