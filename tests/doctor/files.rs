@@ -87,6 +87,19 @@ fn a_log_with_a_torn_page_is_named_though_it_opens() {
 }
 
 #[test]
+fn a_search_index_that_has_lost_its_words_is_named() {
+    let home = Home::new();
+    home.record_a_turn();
+    let writing = open_writable(&home.log(), std::time::Duration::from_secs(1)).unwrap();
+    writing
+        .execute_batch("INSERT INTO turns_text (turns_text) VALUES ('delete-all')")
+        .unwrap();
+    drop(writing);
+    home.doctor()
+        .expect("transcripts", "warn", "index does not match", "`mv ");
+}
+
+#[test]
 fn a_deletion_that_was_cut_short_is_named_and_fix_finishes_it() {
     let home = Home::new();
     home.record_a_turn();
