@@ -280,11 +280,49 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Every `hark VERB` that a message promises, with the file that does.
+    fn promised(folder: &std::path::Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                promised(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                for (at, start) in line.match_indices("`hark ") {
+                    let rest = &line[at + start.len()..];
+                    let verb: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+                    found.push((verb, path.display().to_string()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_message_promises_a_verb_that_does_not_exist() {
+        let mut found = Vec::new();
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        promised(&source, &mut found);
+        assert!(found.len() > 20, "only {} found", found.len());
+        let command = Cli::command();
+        let missing: Vec<_> = found
+            .iter()
+            // `hark --version` has no verb.
+            .filter(|(verb, _)| !verb.is_empty() && command.find_subcommand(verb).is_none())
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }
