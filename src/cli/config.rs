@@ -39,7 +39,7 @@ enum ConfigCommand {
         json: bool,
     },
     /// Checks the configuration file and the environment
-    #[command(after_help = "Example:\n  hark config check && hark service restart")]
+    #[command(after_help = "Example:\n  hark config check && hark run")]
     Check,
     /// Writes a commented configuration file, after a few questions on a terminal
     #[command(after_help = "Example:\n  hark config init --yes")]

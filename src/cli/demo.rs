@@ -34,9 +34,6 @@ pub struct DemoArgs {
     json: bool,
 }
 
-/// "What time is it", made by the project with espeak-ng.
-const QUESTION: &[u8] = include_bytes!("../../tests/data/question.wav");
-
 /// Runs the verb.
 ///
 /// # Errors
@@ -130,7 +127,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn bundled(stage: &dyn Fn(&str)) -> anyhow::Result<Input> {
     stage("asking with the bundled recording");
-    let sound = parts::decode_bytes(QUESTION)?;
+    let sound = parts::decode_bytes(parts::QUESTION)?;
     Ok(Input::Samples {
         name: "the bundled question".to_owned(),
         samples: sound.samples,

@@ -5,6 +5,7 @@ pub mod config;
 pub mod console;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod failure;
 pub mod listen;
 pub mod logging;
@@ -28,7 +29,7 @@ use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "hark", version, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Start here:\n  hark demo                 one spoken question, answered with what this machine has\n  hark run                  listen for the wake phrase until stopped\n  hark ask \"what time is it\""
+    after_help = "Start here:\n  hark demo                 one spoken question, answered with what this machine has\n  hark run                  listen for the wake phrase until stopped\n  hark ask \"what time is it\"\n  hark doctor               what is missing, and the command that helps"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -58,6 +59,8 @@ enum Verb {
     Models(models::Args),
     /// The log of what was said: list, search, export, forget
     Transcripts(transcripts::TranscriptsArgs),
+    /// Finds what stops Hark from working, each with its remedy
+    Doctor(doctor::DoctorArgs),
     /// Settings: path, show, check, init
     Config(config::ConfigArgs),
     /// Prints the completions of a shell
@@ -148,6 +151,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Transcripts(args) => {
             console::with_standard_streams(|console| transcripts::run(&args, &places, console))
         }
+        Verb::Doctor(args) => {
+            // What a log would tell, the checks tell with a remedy; whoever asks for the log gets it.
+            if cli.verbose > 0
+                && let Ok((config, _)) = crate::config::load(&places, &request)
+            {
+                logging::start(cli.verbose, logging::Reader::Person, &config);
+            }
+            console::with_standard_streams(|console| doctor::run(&args, &places, &request, console))
+        }
         verb => {
             let config = crate::config::load(&places, &request)?.0;
             let service = matches!(verb, Verb::Run(_)) && !std::io::stderr().is_terminal();
@@ -216,7 +228,11 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         Verb::Listen(args) => listen::run(&args, setting),
         Verb::Devices(args) => devices::run(&args, setting),
         Verb::Models(args) => models::run(&args, &parts::library(&setting.places)),
-        Verb::Config(_) | Verb::Transcripts(_) | Verb::Completions { .. } | Verb::Man => {
+        Verb::Config(_)
+        | Verb::Transcripts(_)
+        | Verb::Doctor(_)
+        | Verb::Completions { .. }
+        | Verb::Man => {
             Err(Failure::failed("this verb needs no settings", "report this as a bug").into())
         }
     }
@@ -266,11 +282,49 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Every `hark VERB` that a message promises, with the file that does.
+    fn promised(folder: &std::path::Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                promised(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                for (at, start) in line.match_indices("`hark ") {
+                    let rest = &line[at + start.len()..];
+                    let verb: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+                    found.push((verb, path.display().to_string()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_message_promises_a_verb_that_does_not_exist() {
+        let mut found = Vec::new();
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        promised(&source, &mut found);
+        assert!(found.len() > 20, "only {} found", found.len());
+        let command = Cli::command();
+        let missing: Vec<_> = found
+            .iter()
+            // `hark --version` has no verb.
+            .filter(|(verb, _)| !verb.is_empty() && command.find_subcommand(verb).is_none())
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod conductor;
 pub mod desk;
+pub mod doctor;
 pub mod effectors;
 pub mod events;
 pub mod hear;

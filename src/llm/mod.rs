@@ -11,6 +11,7 @@ pub mod ndjson;
 pub mod ollama;
 pub mod openai;
 pub mod sse;
+pub mod survey;
 pub mod think;
 
 pub use self::backends::{BACKENDS, BackendRow, LlmSettings, detect, open};

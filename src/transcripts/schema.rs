@@ -174,6 +174,10 @@ fn migrate(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<()> 
 pub struct Integrity {
     /// What is wrong; empty where nothing is.
     pub findings: Vec<String>,
+    /// Of these, how many are damage of the file or its index: what remains can be mended in place.
+    pub damaged: usize,
+    /// Whether a deletion was cut short: [`super::forget::finish`] ends it.
+    pub unfinished: bool,
     /// Turns in it.
     pub turns: u64,
     /// Size of the file in bytes.
@@ -201,16 +205,20 @@ pub fn check(path: &Path) -> Result<Integrity, StoreError> {
     if !index_matches(&connection, path)? {
         findings.push("the search index does not match the turns".to_owned());
     }
-    if super::forget::has_traces(&connection).map_err(sqlite)? {
+    let damaged = findings.len();
+    let unfinished = super::forget::has_traces(&connection).map_err(sqlite)?;
+    if unfinished {
         findings.push(
-            "a deletion was cut short and may have left traces: `hark transcripts forget --all` or any other \
-             `forget`, or a restart of the daemon, finishes it"
+            "a deletion was cut short and may have left traces: `hark doctor --fix` finishes it, and so does a restart \
+             of the daemon"
                 .to_owned(),
         );
     }
     findings.extend(loose_modes(path));
     Ok(Integrity {
         findings,
+        damaged,
+        unfinished,
         turns: connection
             .query_row("SELECT count(*) FROM turns", [], |row| row.get::<_, i64>(0))
             .map_err(sqlite)?

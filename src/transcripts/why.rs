@@ -187,7 +187,7 @@ pub fn causes(receipt: &Receipt, events: &[StoredEvent]) -> Vec<String> {
                 ),
                 "first token" if ms >= SLOW_TOKEN_MS => first_token(ms, receipt, events),
                 "first clause" if ms >= SLOW_CLAUSE_MS => format!(
-                    "The first clause took {} to write: the model writes slowly; `hark backend bench` measures it.",
+                    "The first clause took {} to write: the model writes slowly; a smaller or more strongly quantised one is faster, and `hark doctor` tells whether two servers share the machine.",
                     seconds(ms)
                 ),
                 "first sample" if ms >= SLOW_VOICE_MS => format!(
@@ -215,11 +215,13 @@ fn first_token(ms: i64, receipt: &Receipt, events: &[StoredEvent]) -> String {
     let took = format!("The model took {} to its first word", seconds(ms));
     let happened = |kind: &str| events.iter().any(|event| event.kind == kind);
     if happened("memory") {
-        return format!("{took} while memory was short (swap); `hark plan` tells what fits.");
+        return format!(
+            "{took} while memory was short (swap); `hark doctor` tells which models are resident."
+        );
     }
     if happened("backend") {
         return format!(
-            "{took} while the backend was started or changed; `hark backend warm` does that beforehand."
+            "{took} while the backend was started or changed; `hark ask hello` warms it beforehand."
         );
     }
     match (receipt.prompt_tokens, receipt.cached_tokens) {
@@ -231,7 +233,7 @@ fn first_token(ms: i64, receipt: &Receipt, events: &[StoredEvent]) -> String {
             format!("{took} because the prompt was long: {prompt} tokens.")
         }
         _ => format!(
-            "{took}; `hark backend bench` tells whether that is its usual speed or others kept it busy."
+            "{took}; `hark doctor` tells whether two servers share the machine; another program may have kept it busy, too."
         ),
     }
 }

@@ -104,7 +104,9 @@ fn reminder(trouble: Trouble) -> &'static str {
 fn start(backend: &str) -> &'static str {
     match backend {
         "ollama" => "Start it with: ollama serve.",
-        "mlx" => "Start it with: hark backend use m l x.",
+        "mlx" => {
+            "Start the MLX server in a terminal: m l x underscore l m dot server, with dash dash model and the folder of the model. The command hark doctor prints it in full."
+        }
         _ => "Check that its server is running, or run hark doctor.",
     }
 }

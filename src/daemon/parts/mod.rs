@@ -1,5 +1,6 @@
 //! Builds the parts from the settings: each function opens one edge and says in its error what to do when it cannot.
 
+mod clip;
 mod log;
 mod model;
 mod sound;
@@ -8,8 +9,11 @@ use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::config::resolved::{Engine, Manage};
 
+pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
 pub use log::{StoreHandle, keep_one, store};
-pub use model::{backend, is_starter, library, llm_settings, speech_memory, transcriber, whisper};
+pub use model::{
+    backend, is_starter, library, llm_settings, speech_memory, speech_model, transcriber, whisper,
+};
 pub use sound::{
     Source, Speaker, SpeakerHandle, SpeechWriter, decode_bytes, ear, ear_with, has_loudspeaker,
     has_microphone, sink, source, speaker, voice,

@@ -32,7 +32,11 @@ pub fn speech_memory() -> u64 {
     crate::platform::total_memory_bytes().unwrap_or(8 << 30) / MEMORY_SHARE
 }
 
-fn speech_model(
+/// Name and file of the configured speech model, or of the best that is here.
+///
+/// # Errors
+/// It is unknown or not on this machine.
+pub fn speech_model(
     config: &Config,
     places: &Places,
 ) -> Result<(String, std::path::PathBuf), models::ModelError> {

@@ -101,6 +101,16 @@ impl Ollama {
             .find(|name| can_chat(name)))
     }
 
+    /// The installed models that can chat, in Ollama's order: the newest first.
+    ///
+    /// # Errors
+    /// [`LlmError`].
+    pub async fn installed(&self) -> Result<Vec<String>, LlmError> {
+        let installed = self.list("tags").await?;
+        let chat = installed.into_iter().filter(Entry::can_chat);
+        Ok(chat.map(|entry| entry.name).collect())
+    }
+
     /// The model of the next request.
     async fn model(&self) -> Result<String, LlmError> {
         if let Some(model) = self.known_model() {

@@ -140,7 +140,7 @@ impl OpenAi {
     }
 
     /// Servers without a list take requests without a name, so a failure is no error here.
-    async fn first_listed(&self) -> Option<String> {
+    pub(super) async fn first_listed(&self) -> Option<String> {
         let (_, body) = self
             .http
             .get(&format!("{}/models", self.http.base()))
@@ -264,6 +264,11 @@ impl OpenAi {
             Flavour::Mlx => format!("{}/health", base.strip_suffix("/v1").unwrap_or(base)),
             Flavour::Compatible => format!("{base}/models"),
         }
+    }
+
+    /// Whether anything answers the quick question, and if not, why.
+    pub(super) async fn probe(&self) -> Result<(), LlmError> {
+        self.http.get(&self.probe_address()).await.map(drop)
     }
 
     /// Whether what answers speaks this dialect, as far as a quick question can tell; other programs like port 8080 too.
