@@ -4,7 +4,6 @@
 
 pub mod espeak;
 pub mod fallback;
-pub mod resample;
 pub mod say;
 pub mod system;
 pub mod thread;

@@ -13,6 +13,7 @@ const VERBS: &[&str] = &[
     "transcribe",
     "listen",
     "devices",
+    "doctor",
     "completions",
     "man",
     "config path",

@@ -15,7 +15,8 @@ use crate::audio::capture::Microphone;
 use crate::audio::decode::{self, Decoded};
 use crate::audio::file::{self, WavSink, WavSource, WavSourceSettings};
 use crate::audio::playback::Loudspeaker;
-use crate::audio::{AudioSink, AudioSource, CaptureError, PlaybackError, devices};
+use crate::audio::resample::Resampler;
+use crate::audio::{AudioSink, AudioSource, CaptureError, Format, PlaybackError, devices};
 use crate::config::Config;
 use crate::config::resolved::Voice;
 use crate::hearing::listen::{self, Ear, EarEvent, ListenSettings, Reopen, Tell};
@@ -23,7 +24,6 @@ use crate::hearing::segment::SegmentSettings;
 use crate::hearing::vad::SileroVad;
 use crate::platform::clock::Clock;
 use crate::platform::quiet::quietly;
-use crate::speak::resample::SpeechResampler;
 use crate::speak::thread::{SpeakCommand, Speaking, SpeakingParts};
 use crate::speak::{
     self, SpeakError, SpeechPiece, Synthesizer, VoiceSettings, espeak, say, system,
@@ -400,7 +400,7 @@ impl SpeakerHandle {
 /// Speech into a sink, for commands that say one text.
 pub struct SpeechWriter {
     rate: u32,
-    resampler: Option<(u32, SpeechResampler)>,
+    resampler: Option<(u32, Resampler)>,
     block: Vec<f32>,
 }
 
@@ -428,7 +428,16 @@ impl SpeechWriter {
             self.finish(sink)?;
         }
         if self.resampler.is_none() {
-            self.resampler = Some((piece.rate, SpeechResampler::new(piece.rate, self.rate)?));
+            self.resampler = Some((
+                piece.rate,
+                Resampler::new(
+                    Format {
+                        rate: piece.rate,
+                        channels: 1,
+                    },
+                    self.rate,
+                )?,
+            ));
         }
         if let Some((_, resampler)) = &mut self.resampler {
             resampler.push(piece.samples, &mut self.block);

@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
+use crate::audio::Format;
+use crate::audio::resample::Resampler;
 use crate::ids::{ChunkSeq, TurnId};
 use crate::platform::clock::Clock;
 use crate::private::Private;
-use crate::speak::resample::SpeechResampler;
 use crate::speak::{SpeechPiece, Synthesizer};
 use crate::time::Mono;
 
@@ -203,7 +204,7 @@ struct ClauseMaker<'a> {
     clock: Clock,
     rate: u32,
     /// The engine's rate and the resampler for it; an engine may change its rate from piece to piece.
-    converter: Option<(u32, SpeechResampler)>,
+    converter: Option<(u32, Resampler)>,
     /// The engine gave a rate that cannot be converted.
     unusable: bool,
 }
@@ -225,7 +226,13 @@ impl ClauseMaker<'_> {
                 None if !give(self.made, self.job, begun) => return false,
                 None => {}
             }
-            match SpeechResampler::new(piece.rate, self.rate) {
+            match Resampler::new(
+                Format {
+                    rate: piece.rate,
+                    channels: 1,
+                },
+                self.rate,
+            ) {
                 Ok(new) => self.converter = Some((piece.rate, new)),
                 Err(error) => {
                     tracing::error!(%error, "unusable speech");
