@@ -2,7 +2,9 @@
 
 Greedy, one thread, no temperature fallback, audio context fitted to the clip (a multiple of 256). Sets: the synthetic test sets of
 generate.sh, sounds without speech made by noise.py, and recordings of people where SPEECH names a folder with a manifest.csv
-(never used for training). For sounds without speech the number is words put in per clip."""
+(never used for training). For sounds without speech the number is words put in.
+
+COUNT clips a set (60); NEW=1 leaves out texts that training also has; ONLY names a part of a set's name; SHOW prints such a set's texts."""
 import csv
 import glob
 import os
@@ -52,9 +54,10 @@ def normal(s):
 
 def synthetic():
     groups = data.Clips("test-*").groups
+    seen = {t for g in data.Clips("train-*").groups.values() for s in g for _, _, t in s[2]} if os.environ.get("NEW") else ()
     for name in sorted(groups, key=lambda n: (not n.startswith("known"), n)):
         _, samples, rows = groups[name][0]
-        yield name, [(samples[a:a + n].astype(np.float32) / 32768, t) for a, n, t in rows[:COUNT]]
+        yield name, [(samples[a:a + n].astype(np.float32) / 32768, t) for a, n, t in rows[:COUNT] if t not in seen]
 
 
 # what the repository's demo and tests say, with the voices as the program ships them

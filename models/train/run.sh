@@ -29,7 +29,7 @@ if ! { command -v espeak-ng flite festival && [ -e /usr/share/RHVoice/voices/ala
     $sudo apt-get update -qq
     $sudo apt-get install -y -qq --no-install-recommends python3-venv espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16k \
         festvox-us-slt-hts rhvoice rhvoice-english wamerican
-    # test voices only; MBROLA's licence forbids commercial use, so it is never trained on
+    # test voices only: MBROLA's licence restricts use, so it is never trained on
     $sudo apt-get install -y -qq --no-install-recommends mbrola mbrola-us1 mbrola-us2 mbrola-en1 || echo "no MBROLA test voices"
 fi
 

@@ -2,7 +2,7 @@
 
 All engines run inside the process through their C libraries (festival, which has none that is easy to call, gets whole batches):
 starting a program per clip would cost more than the synthesis.
-Licences are in models/README.md. Voices under non-commercial or no-derivatives terms are never used for training:
+Licences are in models/README.md. Voices under restricting terms (non-commercial, no derivatives) are never used for training:
 RHVoice lyubov and evgeniy-eng are left out altogether, MBROLA is only a test voice.
 """
 import ctypes as ct

@@ -68,7 +68,7 @@ pub enum Until {
 /// Why the conductor ended, and what it saw.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// The turns, in order.
+    /// The turns, in order; none of a daemon that runs until it is stopped.
     pub turns: Vec<Turn>,
     /// The input failed for good; no use to go on.
     pub input_failed: Option<crate::audio::CaptureError>,
@@ -577,12 +577,20 @@ impl Conductor {
                 recorded,
             };
             self.emit(Some(id), news);
-            self.done.turns.push(turn);
+            // A daemon that runs for months keeps no turn in memory: the log has them.
+            if self.until != Until::Stopped {
+                self.done.turns.push(turn);
+            }
         }
         self.release();
     }
 
     fn emit(&mut self, turn: Option<TurnId>, news: News) {
+        match &news {
+            News::Device { change } => self.effectors.keep_event("device", change),
+            News::Backend { change } => self.effectors.keep_event("backend", change),
+            _ => {}
+        }
         let line = Line {
             news,
             at: self.input_at.seconds(),

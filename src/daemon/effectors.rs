@@ -162,6 +162,13 @@ impl Effectors {
             .is_some_and(|store| store.record(turn, ago))
     }
 
+    /// Keeps a change of device or backend in the transcript log, beside the turns.
+    pub fn keep_event(&self, kind: &'static str, change: &str) {
+        if let Some(store) = &self.store {
+            store.event(kind, change);
+        }
+    }
+
     /// Ends every thread, the ear first: 5 s in all, then what did not stop is named.
     pub async fn close(self) -> Vec<String> {
         for token in self.tasks.into_values() {
