@@ -10,7 +10,7 @@ use super::live::{Kind, Live, record};
 use super::machine::Dialogue;
 use super::phase::{Closed, Gate, Next, Pending, Phase, Rest};
 use super::policy::{BargeIn, Start};
-use super::wake::{WakeMatch, match_wake};
+use super::wake::{WakeMatch, match_wake, takes_back};
 
 impl Dialogue {
     pub(super) fn speech_started(&mut self, now: Mono, out: &mut Vec<Effect>) {
@@ -104,7 +104,7 @@ impl Dialogue {
                 if let Some(older) = aside {
                     out.push(Effect::Abandon { turn: older.turn });
                 }
-                // While we answer, the user has our attention: no wake phrase is needed.
+                // Whether it is meant for us is judged by its words, see `not_for_us`.
                 let aside = Some(self.pend(now, closed, Gate::Open, out));
                 self.phase = Phase::Answering { live, aside, by };
             }
@@ -222,8 +222,8 @@ impl Dialogue {
                 aside: Some(aside),
                 by,
             } if aside.turn == transcript.turn => {
-                if transcript.text.as_str().trim().is_empty() {
-                    out.push(Effect::Ignore(Ignored::Empty));
+                if let Some(reason) = self.not_for_us(transcript.text.as_str()) {
+                    out.push(Effect::Ignore(reason));
                     self.phase = Phase::Answering {
                         live,
                         aside: None,
@@ -255,6 +255,20 @@ impl Dialogue {
                 }
             }
             other => self.phase = other,
+        }
+    }
+
+    /// Why words said while a question is being answered do not replace it: there are none, or, where a wake phrase is
+    /// needed, they neither begin with it nor take the question back. A television must not cost the answer.
+    fn not_for_us(&self, text: &str) -> Option<Ignored> {
+        match &self.policy.start {
+            _ if text.trim().is_empty() => Some(Ignored::Empty),
+            Start::Phrase(phrase)
+                if match_wake(text, phrase) == WakeMatch::Absent && !takes_back(text) =>
+            {
+                Some(Ignored::NoWake)
+            }
+            _ => None,
         }
     }
 

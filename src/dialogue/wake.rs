@@ -46,6 +46,28 @@ pub fn match_wake(text: &str, phrase: &str) -> WakeMatch {
     WakeMatch::Absent
 }
 
+/// Whether `text` takes a question back or wants silence: understood in every phase, without a wake phrase.
+#[must_use]
+pub fn takes_back(text: &str) -> bool {
+    let words: Vec<String> = text.split_whitespace().map(plain).collect();
+    const PHRASES: &[&str] = &[
+        "stop",
+        "stop it",
+        "stop that",
+        "please stop",
+        "cancel",
+        "cancel that",
+        "never mind",
+        "nevermind",
+        "forget it",
+        "be quiet",
+        "quiet",
+        "shut up",
+        "go to sleep",
+    ];
+    PHRASES.contains(&words.join(" ").as_str())
+}
+
 fn plain(word: &str) -> String {
     word.chars()
         .filter(|c| c.is_alphanumeric() || *c == '\'')

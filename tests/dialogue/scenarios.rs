@@ -517,3 +517,31 @@ fn words_that_are_understood_only_after_the_answer_become_the_next_question() {
         ]
     );
 }
+
+#[test]
+fn a_television_does_not_cost_the_answer_and_never_mind_does() {
+    let mut world = World::new(Policy {
+        answer_limit: Duration::from_secs(30),
+        ..Policy::default()
+    });
+    world
+        .speech(0, 800, "hey hark who was ada lovelace")
+        .answers(Answer::Hangs);
+    world
+        .speech(3_000, 900, "and now the weather")
+        .speech(6_000, 500, "Never mind.")
+        .run();
+    assert_eq!(world.ignored(), [Ignored::NoWake]);
+    let turns: Vec<_> = world
+        .records()
+        .iter()
+        .map(|turn| (turn.asked.as_str(), turn.outcome))
+        .collect();
+    assert_eq!(
+        turns,
+        [
+            ("who was ada lovelace", Outcome::Cancelled),
+            ("Never mind.", Outcome::Completed)
+        ]
+    );
+}
