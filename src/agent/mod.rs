@@ -6,3 +6,4 @@ pub mod engine;
 pub mod intents;
 pub mod prompt;
 pub mod spoken;
+pub mod tools;
