@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::decision::Decision;
 use super::prompt::{History, assemble};
 use crate::llm::{
     BackendInfo, ChatRequest, Delta, DeltaStream, FinishReason, LlmBackend, LlmError, Message,
@@ -66,6 +67,8 @@ pub struct Ask {
     pub tools: Vec<ToolSpec>,
     /// What it may cost.
     pub limits: Limits,
+    /// Whether the turn has been decided; no call is made before.
+    pub decided: Decision,
 }
 
 /// What the consumer is waiting for.
@@ -299,6 +302,8 @@ impl Run {
             if round.calls.is_empty() {
                 return self.end(round.reason);
             }
+            // A reply that was begun in a pause of the user has no effects until the turn has ended.
+            self.ask.decided.wait().await;
             if answered_calls {
                 let message = "the model keeps asking for tools that do not exist".to_owned();
                 return Err(Stop::Failed(FailureKind::UnknownTool, message.into()));

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod clauses;
+pub mod decision;
 pub mod engine;
 pub mod intents;
 pub mod prompt;

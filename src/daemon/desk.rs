@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::parts;
 use crate::agent::answer::{Chunks, answer};
+use crate::agent::decision::Decision;
 use crate::agent::engine::{Ask, FailureKind, Limits};
 use crate::agent::intents::timers::{Timers, ringing_text};
 use crate::agent::intents::trouble::{Complaints, Trouble};
@@ -242,6 +243,7 @@ impl Desk {
                     question,
                     tools: Vec::new(),
                     limits,
+                    decided: Decision::made(),
                 };
                 let explain = {
                     let complaints = Arc::clone(&complaints);

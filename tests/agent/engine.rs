@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hark::agent::decision::Decision;
 use hark::agent::engine::{AgentEvent, Ask, Ended, FailureKind, Limits, reply};
 use hark::agent::prompt::{History, SYSTEM, question};
 use hark::llm::{Delta, FinishReason, LlmError, Role, ToolCall, Usage};
@@ -55,6 +56,7 @@ fn ask_of(backend: &Arc<Scripted>, limits: Limits) -> Ask {
         question: question("Really?", None),
         tools: Vec::new(),
         limits,
+        decided: Decision::made(),
     }
 }
 
@@ -576,4 +578,40 @@ async fn a_slow_consumer_holds_the_stream_back_and_loses_nothing() {
             .map(|number| format!("{number} "))
             .collect::<String>()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_begun_in_a_pause_of_the_user_talks_but_calls_nothing_before_the_turn_is_decided() {
+    let backend = Scripted::new([
+        Answer::Stream(
+            10,
+            vec![
+                (10, text("Looking. ")),
+                (0, call("lights")),
+                (0, done(FinishReason::ToolCalls)),
+            ],
+        ),
+        yes(),
+    ]);
+    let decision = Decision::open();
+    let ask = Ask {
+        decided: decision.clone(),
+        ..ask_of(&backend, Limits::default())
+    };
+    let (sender, mut events) = mpsc::channel(16);
+    let task = tokio::spawn(reply(ask, CancellationToken::new(), sender));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut before = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        before.push(short(&event));
+    }
+    assert!(before.contains(&"Looking. ".to_owned()), "{before:?}");
+    assert_eq!(
+        backend.requests.lock().unwrap().len(),
+        1,
+        "nothing was called, nothing answered"
+    );
+    decision.make();
+    assert_eq!(task.await.unwrap(), Ended::Done);
+    assert_eq!(backend.requests.lock().unwrap().len(), 2);
 }

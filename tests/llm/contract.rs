@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use hark::agent::decision::Decision;
 use hark::agent::engine::{AgentEvent, Ask, Ended, Limits, reply};
 use hark::agent::prompt::{History, SYSTEM, question};
 use hark::llm::ollama::{Ollama, OllamaSettings};
@@ -395,6 +396,7 @@ async fn first_token_ms(backend: &Arc<dyn LlmBackend>, history: &History, words:
             temperature: 0.0,
             ..Limits::default()
         },
+        decided: Decision::made(),
     };
     let task = tokio::spawn(reply(ask, CancellationToken::new(), sender));
     let (mut requested, mut first) = (None, None);
