@@ -11,9 +11,11 @@ from scipy.signal import oaconvolve
 
 import features
 import noise
+import sounds
 import vocab
 
 MIX = {"espeak-default": .15, "espeak-plain": .16, "espeak-variant": .29, "rhvoice": .22, "flite": .12, "festival": .06}
+SILENCE = .13  # share of clips without speech
 SILENT = -200  # target of the first token when nothing is said: see train.loss
 
 
@@ -50,10 +52,22 @@ class Clips:
         return samples[at:at + n].astype(np.float32) / 32768, text
 
 
-def speech(x, r):
-    """Speed and pitch together."""
-    if r.random() < .75:
-        x = np.interp(np.arange(0, len(x) - 1, r.uniform(.86, 1.17)), np.arange(len(x)), x).astype(np.float32)
+def speech(x, r, rng):
+    """Speed and pitch together, half the time moving within the clip (the voices are flatter than people); breath and hoarseness."""
+    if r.random() < .8:
+        rate = r.uniform(.82, 1.2)
+        if r.random() < .5:
+            bends = max(3, int(len(x) / 16000 * r.uniform(1, 7)))
+            speed = rate * np.exp(np.interp(np.arange(len(x)), np.linspace(0, len(x), bends), rng.normal(0, .06, bends)))
+            at = np.cumsum(np.clip(speed, .7, 1.4))
+            at = at[at < len(x) - 1]
+        else:
+            at = np.arange(0, len(x) - 1, rate)
+        x = np.interp(at, np.arange(len(x)), x).astype(np.float32)
+    if r.random() < .25:
+        envelope = np.sqrt(np.convolve(x * x, np.full(240, 1 / 240, np.float32), "same"))
+        breath = np.diff(rng.standard_normal(len(x) + 1)).astype(np.float32) * envelope * r.uniform(.05, .5)
+        x = x * r.choice([1, 1, .6, .15]) + breath
     return x
 
 
@@ -68,10 +82,12 @@ def padded(x, r):
 
 
 def room(x, r, rng):
-    n = int(16000 * r.uniform(.05, .4))
-    h = rng.standard_normal(n).astype(np.float32) * np.exp(-6.9 * np.arange(n) / n).astype(np.float32) * r.uniform(.04, .4)
+    n = int(16000 * r.uniform(.08, .8))
+    h = rng.standard_normal(n).astype(np.float32) * np.exp(-6.9 * np.arange(n) / n).astype(np.float32) * r.uniform(.02, .35)
     h[:32] = 0
     h[0] = 1
+    for _ in range(r.randint(0, 6)):  # the first walls
+        h[r.randint(16, min(n - 1, 640))] += r.uniform(-.6, .6)
     return oaconvolve(x, h)[:len(x)].astype(np.float32)
 
 
@@ -85,10 +101,10 @@ def finish(x, text, r, rng, bank, clips):
     n = len(x)
     if text:
         level = float(np.sqrt((x ** 2).mean())) + 1e-6
-        if r.random() < .25:
+        if r.random() < .4:
             x = room(x, r, rng)
         if r.random() < .75:
-            x = x + piece(bank, n, r) * level * 10 ** (-r.uniform(4, 40) / 20)
+            x = x + piece(bank, n, r) * level * 10 ** (-r.uniform(3, 40) / 20)
         if r.random() < .06:
             x = x + np.resize(clips.pick(r)[0], n) * 10 ** (-r.uniform(14, 28) / 20)
         if r.random() < .04:
@@ -96,12 +112,14 @@ def finish(x, text, r, rng, bank, clips):
             x = np.clip(x, -top * r.uniform(.2, .7), top * r.uniform(.2, .7))
         return (x / max(.05, float(np.abs(x).max())) * 10 ** (-r.triangular(0, 34, 4) / 20) * .95).astype(np.float32)
     k = r.random()
-    if k < .15:
+    if k < .08:
         return x
-    if k < .3:  # many voices at once are noise
-        for _ in range(r.randint(5, 9)):
-            x = x + np.resize(clips.pick(r)[0], n) * r.uniform(.5, 1)
-        x = room(x, r, rng) if r.random() < .5 else x
+    if k < .26:  # many voices at once are noise, and so are a few that talk backwards
+        backwards = r.random() < .4
+        for _ in range(r.randint(1, 4) if backwards else r.randint(5, 9)):
+            y = speech(clips.pick(r)[0], r, rng)
+            x = x + np.roll(np.resize(y[::-1] if backwards else y, n), r.randrange(16000)) * r.uniform(.4, 1)
+        x = room(x, r, rng) if r.random() < .7 else x
     else:
         x = piece(bank, n, r) + (piece(bank, n, r) * r.uniform(0, 1) if r.random() < .4 else 0)
     return (x / max(1e-3, float(np.abs(x).max())) * 10 ** (-r.uniform(0, 60) / 20)).astype(np.float32)
@@ -118,20 +136,22 @@ class Batches(torch.utils.data.IterableDataset):
     def __iter__(self):
         torch.set_num_threads(1)
         r, rng = random.Random(self.seed), np.random.default_rng(self.seed)
-        clips, bank = Clips(self.pattern), noise.bank(rng)
+        clips, bank = Clips(self.pattern), noise.bank(rng) + sounds.bank(rng)
         while True:
             clips.refresh()
             pool = []
+            for _ in range(6):
+                bank[r.randrange(len(bank))] = r.choice(noise.KINDS + sounds.KINDS)(rng)
             for _ in range(400):
-                if r.random() < .05:
+                if r.random() < SILENCE:
                     pool.append((np.zeros(int(16000 * r.uniform(.4, 4.5)), np.float32), ""))
                     continue
                 x, text = clips.pick(r)
-                x = speech(x, r)
+                x = speech(x, r, rng)
                 if len(x) < 36000 and r.random() < .15:  # two utterances in one clip
                     y, more = clips.pick(r)
                     if len(y) < 40000:
-                        x, text = np.concatenate([x, np.zeros(int(16000 * r.uniform(0, .3)), np.float32), speech(y, r)]), text + " " + more
+                        x, text = np.concatenate([x, np.zeros(int(16000 * r.uniform(0, .3)), np.float32), speech(y, r, rng)]), text + " " + more
                 pool.append((padded(x, r), text))
             pool.sort(key=lambda p: len(p[0]))
             batches, i = [], 0

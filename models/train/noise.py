@@ -88,6 +88,8 @@ def cries(rng, seconds=12):
     return unit(x)
 
 
+KINDS = [coloured] * 3 + [hum, clicks, music, music, cries]
+
+
 def bank(rng, each=5):
-    kinds = [coloured] * 3 + [hum, clicks, music, music, cries]
-    return [k(rng) for k in kinds for _ in range(each)]
+    return [k(rng) for k in KINDS for _ in range(each)]

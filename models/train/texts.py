@@ -192,8 +192,8 @@ def free(r):
 
 
 def draw(r, kind):
-    """kind: train (half templates, half free) | known (templates) | held (held-out wordings)"""
+    """kind: train (half templates, half free) | free | known (templates) | held (held-out wordings)"""
     for _ in range(100):
-        s = template(r, HELD) if kind == "held" else template(r) if kind == "known" or r.random() < .5 else free(r)
+        s = template(r, HELD) if kind == "held" else free(r) if kind == "free" or kind == "train" and r.random() < .5 else template(r)
         if len(s.split()) <= 14:
             return s

@@ -1,6 +1,7 @@
 //! The command line: one file a verb, thin. Contracts (names, JSON keys, exit codes) stand in the README.
 
 pub mod ask;
+pub mod bench;
 pub mod config;
 pub mod console;
 pub mod demo;
@@ -61,6 +62,8 @@ enum Verb {
     Transcripts(transcripts::TranscriptsArgs),
     /// Finds what stops Hark from working, each with its remedy
     Doctor(doctor::DoctorArgs),
+    /// Reproducible measurements, with the machine and the version in them
+    Bench(bench::BenchArgs),
     /// Settings: path, show, check, init
     Config(config::ConfigArgs),
     /// Prints the completions of a shell
@@ -227,6 +230,7 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         ),
         Verb::Listen(args) => listen::run(&args, setting),
         Verb::Devices(args) => devices::run(&args, setting),
+        Verb::Bench(args) => bench::run(&args, setting),
         Verb::Models(args) => models::run(&args, &parts::library(&setting.places)),
         Verb::Config(_)
         | Verb::Transcripts(_)

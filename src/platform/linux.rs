@@ -26,6 +26,13 @@ pub(super) fn total_memory_bytes() -> Option<u64> {
     kib.checked_mul(1024)
 }
 
+pub(super) fn processor_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    // Arm kernels tell no name.
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
 pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {
     Ok(work())
 }

@@ -62,6 +62,12 @@ pub fn total_memory_bytes() -> Option<u64> {
     system::total_memory_bytes()
 }
 
+/// What the processor calls itself; `None` if the system does not tell.
+#[must_use]
+pub fn processor_name() -> Option<String> {
+    system::processor_name()
+}
+
 /// The command with which a package is installed here, for remedies.
 #[must_use]
 pub fn install_command(package: &str) -> String {

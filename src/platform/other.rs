@@ -20,6 +20,10 @@ pub(super) fn total_memory_bytes() -> Option<u64> {
     None
 }
 
+pub(super) fn processor_name() -> Option<String> {
+    None
+}
+
 pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {
     Ok(work())
 }

@@ -13,6 +13,8 @@ const VERBS: &[&str] = &[
     "transcribe",
     "listen",
     "devices",
+    "bench",
+    "bench asr",
     "doctor",
     "completions",
     "man",

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod answering;
+mod bench;
 mod demo;
 mod general;
 mod listening;

@@ -34,6 +34,26 @@ pub(super) fn microphone_permission() -> Permission {
     }
 }
 
+pub(super) fn processor_name() -> Option<String> {
+    let mut name = [0_u8; 128];
+    let mut size = name.len();
+    // SAFETY: the name of the value is a C string; `name` and `size` outlive the call, and `size` says how large `name` is.
+    let status = unsafe {
+        libc::sysctlbyname(
+            c"machdep.cpu.brand_string".as_ptr(),
+            name.as_mut_ptr().cast(),
+            &raw mut size,
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    if status != 0 {
+        return None;
+    }
+    let text = std::ffi::CStr::from_bytes_until_nul(&name).ok()?;
+    Some(text.to_str().ok()?.to_owned())
+}
+
 pub(super) fn total_memory_bytes() -> Option<u64> {
     let mut bytes: u64 = 0;
     let mut size = std::mem::size_of::<u64>();
