@@ -315,6 +315,14 @@ impl Conductor {
                 let ended = anchor.mono(utterance.speech.end);
                 self.dispatch(Event::Utterance { utterance, ended });
             }
+            EarEvent::Held(utterance) => {
+                let speech_end = utterance.as_ref().map(|utterance| utterance.speech.end);
+                if speech_end.is_some() {
+                    self.emit(None, News::SpeechEnd);
+                }
+                let ended = anchor.mono(speech_end.unwrap_or(anchor.at));
+                self.dispatch(Event::Held { utterance, ended });
+            }
             EarEvent::Zeros { .. } => self.emit(None, super::words::microphone_silent()),
             EarEvent::ZerosEnded { .. } => self.emit(
                 None,
@@ -530,6 +538,9 @@ impl Conductor {
             Effect::Resume { turn } => self.speak(turn, SpeakCommand::Resume),
             Effect::CloseEar => self.effectors.close_ear(),
             Effect::OpenEar => self.effectors.open_ear(),
+            Effect::Hold => self.effectors.hold_ear(),
+            Effect::EndHold => self.effectors.end_hold(),
+            Effect::LetGo => self.effectors.let_go(),
             Effect::Woke { confidence } => {
                 let phrase = self.effectors.wake_phrase();
                 self.emit(

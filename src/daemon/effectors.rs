@@ -154,6 +154,21 @@ impl Effectors {
         self.ear.control.resume(PauseReason::Speaking);
     }
 
+    /// The push-to-talk key is down.
+    pub fn hold_ear(&self) {
+        self.ear.control.hold();
+    }
+
+    /// It is up: what was said is over.
+    pub fn end_hold(&self) {
+        self.ear.control.release();
+    }
+
+    /// It was tapped, or is not wanted any more.
+    pub fn let_go(&self) {
+        self.ear.control.let_go();
+    }
+
     /// Gives a record to the store, `ago` after the question was asked; `false` when there is none to take it.
     #[must_use]
     pub fn record(&self, turn: Turn, ago: Duration) -> bool {

@@ -8,7 +8,7 @@ use crate::time::{Mono, SamplePos, Span};
 use super::effect::{Effect, Ignored};
 use super::live::{Kind, Live, record};
 use super::machine::{Dialogue, MAX_ANNOUNCEMENTS};
-use super::phase::{Pending, Phase};
+use super::phase::{Pending, Phase, User};
 use super::policy::BargeIn;
 
 impl Dialogue {
@@ -57,8 +57,16 @@ impl Dialogue {
                 }
                 self.ask_typed(now, question, out);
             }
-            Phase::Hushing { live, outcome, .. } => {
+            Phase::Hushing {
+                live,
+                outcome,
+                user,
+                ..
+            } => {
                 record(*live, outcome, out);
+                if let User::Holding { .. } = user {
+                    out.push(Effect::LetGo);
+                }
                 if self.policy.barge_in == BargeIn::Off {
                     out.push(Effect::OpenEar);
                 }
@@ -70,6 +78,10 @@ impl Dialogue {
             }
             Phase::Settling { .. } => {
                 out.push(Effect::OpenEar);
+                self.ask_typed(now, question, out);
+            }
+            Phase::Holding { .. } => {
+                out.push(Effect::LetGo);
                 self.ask_typed(now, question, out);
             }
             Phase::Idle | Phase::Listening { .. } | Phase::Hearing { .. } => {
@@ -102,13 +114,13 @@ impl Dialogue {
             }
             Phase::Speaking { live, aside, .. } => {
                 abandon(aside, out);
-                let outcome = if live.kind == Kind::Asked {
-                    Outcome::Cancelled
-                } else {
-                    Outcome::Completed
+                let outcome = match live.kind {
+                    Kind::Asked | Kind::Dismissal => Outcome::Cancelled,
+                    Kind::Announcement => Outcome::Completed,
                 };
-                self.hush(now, live, outcome, None, false, out);
+                self.hush(now, live, outcome, None, User::Quiet, out);
             }
+            Phase::Holding { .. } => out.push(Effect::LetGo),
             Phase::Idle | Phase::Listening { .. } | Phase::Hearing { .. } => {}
             other => self.phase = other,
         }
@@ -132,6 +144,7 @@ impl Dialogue {
             Phase::Idle
             | Phase::Listening { .. }
             | Phase::Hearing { .. }
+            | Phase::Holding { .. }
             | Phase::Settling { .. }
             | Phase::Closed => {}
         }
@@ -147,6 +160,7 @@ impl Dialogue {
             Phase::Idle | Phase::Listening { .. } => {}
             Phase::Closed => self.phase = Phase::Closed,
             Phase::Hearing { rest, .. } => self.rest(now, rest),
+            Phase::Holding { .. } => self.end_hold(now, out),
             Phase::Transcribing {
                 pending,
                 rest,
@@ -184,7 +198,7 @@ impl Dialogue {
                 ..
             } if doubt <= now => {
                 abandon(aside, out);
-                self.hush(now, live, Outcome::Interrupted, None, true, out);
+                self.hush(now, live, Outcome::Interrupted, None, User::Speaking, out);
             }
             Phase::Speaking {
                 live,
@@ -205,16 +219,16 @@ impl Dialogue {
             } => {
                 abandon(aside, out);
                 live.failure = Some("speaker_timeout".to_owned());
-                self.hush(now, live, Outcome::Failed, None, false, out);
+                self.hush(now, live, Outcome::Failed, None, User::Quiet, out);
             }
             Phase::Hushing {
                 live,
                 outcome,
                 next,
-                speaking,
+                user,
                 ..
             } => {
-                self.hushed(now, *live, outcome, next, speaking, out);
+                self.hushed(now, *live, outcome, next, user, out);
             }
             Phase::Settling { .. } => self.settled(now, out),
         }

@@ -8,7 +8,7 @@ use crate::time::Mono;
 use super::effect::{Effect, Ignored, UtteranceRef};
 use super::live::{Kind, Live, record};
 use super::machine::Dialogue;
-use super::phase::{Closed, Gate, Next, Pending, Phase, Rest};
+use super::phase::{Closed, Gate, Next, Pending, Phase, Rest, User};
 use super::policy::{BargeIn, Start};
 use super::wake::{WakeMatch, match_wake, takes_back};
 
@@ -17,6 +17,8 @@ impl Dialogue {
         let by = now + self.policy.longest_utterance;
         let gate = self.resting_gate();
         match &mut self.phase {
+            // Nobody has pressed the key: it is not for us.
+            Phase::Idle if self.policy.start == Start::Key => {}
             Phase::Idle => {
                 self.phase = Phase::Hearing {
                     gate,
@@ -40,7 +42,12 @@ impl Dialogue {
                 *doubt = Some(now + self.policy.doubt);
                 out.push(Effect::Pause { turn: live.turn });
             }
-            Phase::Hushing { speaking, .. } => *speaking = true,
+            Phase::Holding { spoke, .. }
+            | Phase::Hushing {
+                user: User::Holding { spoke, .. },
+                ..
+            } => *spoke = true,
+            Phase::Hushing { user, .. } => *user = User::Speaking,
             _ => {}
         }
     }
@@ -62,7 +69,10 @@ impl Dialogue {
                 out.push(Effect::Ignore(Ignored::Noise));
                 self.rest(now, rest);
             }
-            Phase::Hushing { speaking, .. } => *speaking = false,
+            Phase::Hushing {
+                user: user @ User::Speaking,
+                ..
+            } => *user = User::Quiet,
             _ => {}
         }
     }
@@ -70,8 +80,8 @@ impl Dialogue {
     pub(super) fn input_lost(&mut self, out: &mut Vec<Effect>) {
         self.speech_paused(out);
         match &mut self.phase {
-            Phase::Hearing { .. } => self.phase = Phase::Idle,
-            Phase::Hushing { speaking, .. } => *speaking = false,
+            Phase::Hearing { .. } | Phase::Holding { .. } => self.phase = Phase::Idle,
+            Phase::Hushing { user, .. } => *user = User::Quiet,
             _ => {}
         }
     }
@@ -85,6 +95,9 @@ impl Dialogue {
     ) {
         let closed = Closed { utterance, ended };
         match self.take() {
+            Phase::Idle if self.policy.start == Start::Key => {
+                out.push(Effect::Ignore(Ignored::NoWake));
+            }
             Phase::Idle => {
                 let gate = self.resting_gate();
                 self.transcribe(now, closed, gate, Rest::Idle, out);
@@ -93,6 +106,11 @@ impl Dialogue {
                 self.transcribe(now, closed, Gate::Open, Rest::Listening { until }, out)
             }
             Phase::Hearing { gate, rest, .. } => self.transcribe(now, closed, gate, rest, out),
+            // It was closed before the ear saw the key: what is said with the key held comes as `Event::Held`.
+            held @ Phase::Holding { .. } => {
+                out.push(Effect::Ignore(Ignored::NoWake));
+                self.phase = held;
+            }
             Phase::Transcribing { pending, rest, .. } => {
                 self.phase = Phase::Transcribing {
                     pending,
@@ -115,15 +133,22 @@ impl Dialogue {
                 by,
             } => self.utterance_while_speaking(now, closed, (live, doubt, aside, by), out),
             Phase::Hushing {
-                live, outcome, by, ..
+                live,
+                outcome,
+                next,
+                by,
+                user,
             } => {
-                let next = Some(Next::Utterance(closed));
+                let (next, user) = match user {
+                    User::Holding { .. } => (next, user),
+                    _ => (Some(Next::Utterance(closed)), User::Quiet),
+                };
                 self.phase = Phase::Hushing {
                     live,
                     outcome,
                     next,
+                    user,
                     by,
-                    speaking: false,
                 };
             }
             Phase::Settling { until } => {
@@ -251,7 +276,7 @@ impl Dialogue {
                     };
                 } else {
                     let next = Some(Next::Words(aside, transcript));
-                    self.hush(now, live, Outcome::Interrupted, next, false, out);
+                    self.hush(now, live, Outcome::Interrupted, next, User::Quiet, out);
                 }
             }
             other => self.phase = other,
@@ -263,6 +288,7 @@ impl Dialogue {
     fn not_for_us(&self, text: &str) -> Option<Ignored> {
         match &self.policy.start {
             _ if text.trim().is_empty() => Some(Ignored::Empty),
+            Start::Key if !takes_back(text) => Some(Ignored::NoWake),
             Start::Phrase(phrase)
                 if match_wake(text, phrase) == WakeMatch::Absent && !takes_back(text) =>
             {
@@ -293,7 +319,7 @@ impl Dialogue {
             return self.rest(now, rest);
         }
         let question = match (&self.policy.start, pending.gate) {
-            (Start::Every, _) => text.to_owned(),
+            (Start::Every | Start::Key, _) => text.to_owned(),
             (Start::Phrase(phrase), gate) => match (match_wake(text, phrase), gate) {
                 (WakeMatch::Said(after), _) => {
                     out.push(Effect::Woke {
@@ -316,14 +342,13 @@ impl Dialogue {
                 },
             );
         }
+        let kind = if takes_back(&question) {
+            Kind::Dismissal
+        } else {
+            Kind::Asked
+        };
         let question = Private::new(question);
-        let mut live = Live::new(
-            pending.turn,
-            Kind::Asked,
-            pending.span,
-            pending.ended,
-            question,
-        );
+        let mut live = Live::new(pending.turn, kind, pending.span, pending.ended, question);
         live.language = transcript.language;
         live.confidence = transcript.confidence;
         live.receipt.endpoint_ms = live.after_speech(pending.endpoint);

@@ -70,6 +70,12 @@ pub enum Effect {
     CloseEar,
     /// Hear again, from now on.
     OpenEar,
+    /// The push-to-talk key is down: from the pre-roll on, everything belongs to one utterance that no silence ends.
+    Hold,
+    /// It came up: that utterance is over now, without the silence that ends others.
+    EndHold,
+    /// It was only tapped, or is not wanted any more: silence ends the utterance again.
+    LetGo,
     /// The wake phrase was heard in a transcript.
     Woke {
         /// Confidence of that transcript, 0..1.

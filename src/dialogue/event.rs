@@ -28,6 +28,16 @@ pub enum Event {
     },
     /// The input went away or changed: what was being said is lost.
     InputLost,
+    /// The push-to-talk key.
+    Key(Key),
+    /// What was said while the key was held, told once after each [`super::Effect::EndHold`], and by itself where the held
+    /// utterance has grown to its limit.
+    Held {
+        /// The audio; `None` where there was no voice in it.
+        utterance: Option<Utterance>,
+        /// When its speech ended.
+        ended: Mono,
+    },
     /// The transcriber is done.
     Transcribed(Transcript),
     /// The transcriber gave up.
@@ -56,6 +66,17 @@ pub enum Event {
     Stop,
     /// The daemon ends. Every later event has no effects.
     Shutdown,
+}
+
+/// What the push-to-talk key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// It went down. A keyboard that repeats it tells the same again.
+    Press,
+    /// It came up.
+    Release,
+    /// Press if it is up, release if it is down: for keys and scripts that cannot tell when they come up.
+    Toggle,
 }
 
 /// News of the agent.

@@ -15,6 +15,9 @@ pub(super) enum Kind {
     Asked,
     /// We speak unasked: a timer rings. Nothing to record.
     Announcement,
+    /// The user took the question back or wants silence ("never mind", "go to sleep"): recorded like a question, and no
+    /// follow-up is waited for.
+    Dismissal,
 }
 
 /// A clause that was queued, and what became of it.
@@ -177,7 +180,7 @@ pub(super) fn finished(live: &Live) -> Outcome {
 }
 
 pub(super) fn record(live: Live, outcome: Outcome, out: &mut Vec<Effect>) {
-    if live.kind == Kind::Asked {
+    if live.kind != Kind::Announcement {
         out.push(Effect::Record(Box::new(live.into_turn(outcome))));
     }
 }

@@ -51,6 +51,8 @@ impl Dialogue {
                 self.utterance(now, utterance, ended, &mut out)
             }
             Event::InputLost => self.input_lost(&mut out),
+            Event::Key(key) => self.key(now, key, &mut out),
+            Event::Held { utterance, ended } => self.held(now, utterance, ended, &mut out),
             Event::Transcribed(transcript) => self.transcribed(now, transcript, &mut out),
             Event::TranscribeFailed { turn, .. } => self.transcribe_failed(now, turn, &mut out),
             Event::Agent { turn, event } => self.agent(now, turn, event, &mut out),
@@ -72,7 +74,9 @@ impl Dialogue {
         match &self.phase {
             Phase::Idle | Phase::Closed => None,
             Phase::Listening { until } | Phase::Settling { until } => Some(*until),
-            Phase::Hearing { by, .. } | Phase::Hushing { by, .. } => Some(*by),
+            Phase::Hearing { by, .. } | Phase::Holding { by, .. } | Phase::Hushing { by, .. } => {
+                Some(*by)
+            }
             Phase::Transcribing { pending, .. } => Some(pending.by),
             Phase::Answering { aside, by, .. } => {
                 Some(aside.as_ref().map_or(*by, |aside| aside.by.min(*by)))
@@ -92,7 +96,7 @@ impl Dialogue {
         match &self.phase {
             Phase::Idle | Phase::Closed => WaitReason::Nothing,
             Phase::Listening { .. } => WaitReason::UserToSpeak,
-            Phase::Hearing { .. } => WaitReason::UserToFinish,
+            Phase::Hearing { .. } | Phase::Holding { .. } => WaitReason::UserToFinish,
             Phase::Transcribing { .. } => WaitReason::Transcript,
             Phase::Answering { .. } => WaitReason::Answer,
             Phase::Speaking { doubt: Some(_), .. } => WaitReason::Doubt,
@@ -145,7 +149,7 @@ impl Dialogue {
     pub(super) fn resting_gate(&self) -> Gate {
         match self.policy.start {
             Start::Every => Gate::Open,
-            Start::Phrase(_) => Gate::Wake,
+            Start::Phrase(_) | Start::Key => Gate::Wake,
         }
     }
 
@@ -159,9 +163,11 @@ impl Dialogue {
     /// Where to rest after an answer: a follow-up needs no wake phrase for a while.
     pub(super) fn rest_after_answer(&self, now: Mono) -> Rest {
         match self.policy.start {
-            Start::Phrase(_) if self.policy.follow_up > Duration::ZERO => Rest::Listening {
-                until: now + self.policy.follow_up,
-            },
+            Start::Phrase(_) | Start::Key if self.policy.follow_up > Duration::ZERO => {
+                Rest::Listening {
+                    until: now + self.policy.follow_up,
+                }
+            }
             _ => Rest::Idle,
         }
     }

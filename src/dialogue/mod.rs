@@ -12,6 +12,9 @@
 //!   │        nobody spoke ────────────┘  (after the wake phrase      │ speech that lasts
 //!   └─────────────────────────────────    alone, after an answer)    ▼
 //!                                                                 Hushing ──▶ Hearing (the words already begun)
+//!
+//!  any of them ── key down ──▶ Holding ── key up ──▶ Hearing (until the ear has closed the utterance)
+//!                                      ── tap ─────▶ Listening
 //! ```
 //!
 //! Promises, held by `tests/dialogue/`: at most one turn has been asked and not recorded; ids only grow; each
@@ -23,6 +26,7 @@ mod control;
 mod ear;
 mod effect;
 mod event;
+mod key;
 mod live;
 mod machine;
 mod phase;
@@ -31,8 +35,8 @@ mod reply;
 mod wake;
 
 pub use effect::{Effect, Ignored};
-pub use event::{AgentEvent, Event, SpeakerEvent};
+pub use event::{AgentEvent, Event, Key, SpeakerEvent};
 pub use machine::Dialogue;
 pub use phase::{Gate, WaitReason};
 pub use policy::{BargeIn, Policy, Start};
-pub use wake::{WakeMatch, match_wake};
+pub use wake::{WakeMatch, match_wake, takes_back};

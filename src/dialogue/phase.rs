@@ -52,6 +52,15 @@ pub(super) enum Phase {
         /// A lost event must not keep us here for ever.
         by: Mono,
     },
+    /// The push-to-talk key is down: all that is said is for us, however long the pauses in it.
+    Holding {
+        /// When it went down.
+        since: Mono,
+        /// Whether anything was said yet.
+        spoke: bool,
+        /// A key that never comes up must not keep us here for ever.
+        by: Mono,
+    },
     /// The utterance is closed, its words are awaited.
     Transcribing {
         pending: Pending,
@@ -81,14 +90,27 @@ pub(super) enum Phase {
         outcome: Outcome,
         /// What the user said into it, if that is known already.
         next: Option<Next>,
-        /// Whether the user is speaking.
-        speaking: bool,
+        /// What the user is doing.
+        user: User,
         by: Mono,
     },
     /// Our last sample has been played; the room is falling silent.
     Settling { until: Mono },
     /// Shut down: nothing has effects any more.
     Closed,
+}
+
+/// What the user does while an answer is being hushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum User {
+    /// Nothing that we know of.
+    Quiet,
+    /// Speaks, or has just let the key come up: an utterance is on its way.
+    Speaking,
+    /// Holds the push-to-talk key since then; whether anything was said yet.
+    Holding { since: Mono, spoke: bool },
+    /// Has tapped it: a question follows.
+    Tapped,
 }
 
 /// What follows a hushed answer.

@@ -8,9 +8,9 @@ use crate::time::Mono;
 
 use super::effect::Effect;
 use super::event::{AgentEvent, SpeakerEvent};
-use super::live::{Live, finished, note, record};
+use super::live::{Kind, Live, finished, note, record};
 use super::machine::Dialogue;
-use super::phase::{Gate, Next, Pending, Phase, Rest};
+use super::phase::{Gate, Next, Pending, Phase, Rest, User};
 use super::policy::BargeIn;
 
 impl Dialogue {
@@ -31,8 +31,11 @@ impl Dialogue {
                 None if live.complete => {
                     // A silent answer ("stop"), or a failure that nobody could put into words.
                     let outcome = finished(&live);
+                    let rest = match live.kind {
+                        Kind::Dismissal => Rest::Idle,
+                        Kind::Asked | Kind::Announcement => self.rest_after_answer(now),
+                    };
                     record(*live, outcome, out);
-                    let rest = self.rest_after_answer(now);
                     match aside {
                         Some(pending) => {
                             self.phase = Phase::Transcribing {
@@ -147,11 +150,11 @@ impl Dialogue {
                 mut live,
                 outcome,
                 next,
-                speaking,
+                user,
                 by,
             } if live.turn == turn => match event {
                 SpeakerEvent::Finished { .. } | SpeakerEvent::Failed { .. } => {
-                    self.hushed(now, *live, outcome, next, speaking, out);
+                    self.hushed(now, *live, outcome, next, user, out);
                 }
                 news => {
                     note(&mut live, news);
@@ -159,7 +162,7 @@ impl Dialogue {
                         live,
                         outcome,
                         next,
-                        speaking,
+                        user,
                         by,
                     };
                 }
@@ -211,7 +214,7 @@ impl Dialogue {
         live: Box<Live>,
         outcome: Outcome,
         next: Option<Next>,
-        speaking: bool,
+        user: User,
         out: &mut Vec<Effect>,
     ) {
         if outcome == Outcome::Interrupted {
@@ -223,7 +226,7 @@ impl Dialogue {
             live,
             outcome,
             next,
-            speaking,
+            user,
             by: now + self.policy.hush_limit,
         };
     }
@@ -234,11 +237,11 @@ impl Dialogue {
         live: Live,
         outcome: Outcome,
         next: Option<Next>,
-        speaking: bool,
+        user: User,
         out: &mut Vec<Effect>,
     ) {
         record(live, outcome, out);
-        match (next, speaking) {
+        match (next, user) {
             // Words said into our answer belong to the new turn and need no wake phrase.
             (Some(Next::Utterance(closed)), _) => {
                 self.transcribe(now, closed, Gate::Open, Rest::Idle, out)
@@ -246,7 +249,12 @@ impl Dialogue {
             (Some(Next::Words(pending, transcript)), _) => {
                 self.words(now, pending, transcript, Rest::Idle, out)
             }
-            (None, true) => {
+            (None, User::Holding { since, spoke }) => self.hold(now, since, spoke),
+            (None, User::Tapped) => {
+                let until = now + self.policy.no_speech;
+                self.phase = Phase::Listening { until };
+            }
+            (None, User::Speaking) => {
                 let by = now + self.policy.longest_utterance;
                 self.phase = Phase::Hearing {
                     gate: Gate::Open,
@@ -254,7 +262,7 @@ impl Dialogue {
                     by,
                 };
             }
-            (None, false) => self.settle(now, out),
+            (None, User::Quiet) => self.settle(now, out),
         }
     }
 }

@@ -46,20 +46,41 @@ pub fn match_wake(text: &str, phrase: &str) -> WakeMatch {
     WakeMatch::Absent
 }
 
-/// Whether `text` takes a question back or wants silence: understood in every phase, without a wake phrase.
+/// Whether `text` takes a question back or wants silence: understood in every phase, without a wake phrase. A question may
+/// also end so ("what is the weather in, oh, never mind").
 #[must_use]
 pub fn takes_back(text: &str) -> bool {
+    const BEFORE: &[&str] = &[
+        "oh", "ok", "okay", "no", "please", "hark", "well", "just", "uh", "um",
+    ];
+    const AFTER: &[&str] = &["please", "hark", "now", "thanks"];
     let words: Vec<String> = text.split_whitespace().map(plain).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if words.ends_with(&["never", "mind"]) || words.ends_with(&["nevermind"]) {
+        return true;
+    }
+    let mut words = words.as_slice();
+    while let Some((first, rest)) = words.split_first()
+        && BEFORE.contains(first)
+    {
+        words = rest;
+    }
+    while let Some((last, rest)) = words.split_last()
+        && AFTER.contains(last)
+    {
+        words = rest;
+    }
     const PHRASES: &[&str] = &[
         "stop",
         "stop it",
         "stop that",
-        "please stop",
+        "stop talking",
+        "stop speaking",
         "cancel",
         "cancel that",
-        "never mind",
-        "nevermind",
+        "cancel it",
         "forget it",
+        "forget that",
         "be quiet",
         "quiet",
         "shut up",
@@ -113,6 +134,32 @@ mod tests {
             "hay hark stop",
         ] {
             assert_eq!(match_wake(text, "hey hark"), said("stop"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_takes_a_question_back_is_told_from_what_only_sounds_like_it() {
+        for text in [
+            "Stop.",
+            "okay, stop",
+            "Oh, never mind!",
+            "what is the weather in never mind",
+            "Cancel that, please.",
+            "Go to sleep, Hark.",
+            "nevermind",
+        ] {
+            assert!(takes_back(text), "{text}");
+        }
+        for text in [
+            "",
+            "no",
+            "please",
+            "stop the timer",
+            "cancel my timer",
+            "never mind the gap what time is it",
+            "when do owls go to sleep",
+        ] {
+            assert!(!takes_back(text), "{text}");
         }
     }
 

@@ -27,6 +27,18 @@ impl PauseReason {
     }
 }
 
+/// What the push-to-talk key wants of the ear. The last wish counts: a release that follows a press within the same block
+/// finds nothing held, and a press that follows a release goes on with what was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyWish {
+    /// Hold.
+    Hold,
+    /// Close.
+    Release,
+    /// Let silence end it.
+    LetGo,
+}
+
 /// The driver's hand on the ear. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct ListenControl(Arc<Shared>);
@@ -39,6 +51,8 @@ struct Shared {
     /// Samples; 0 stands for "as configured".
     end_silence: AtomicU64,
     pauses: AtomicU8,
+    /// What the push-to-talk key wants; see [`KeyWish`].
+    key: AtomicU8,
     unheard_speaking: AtomicU64,
     unheard_muted: AtomicU64,
 }
@@ -70,9 +84,34 @@ impl ListenControl {
         }
     }
 
-    /// Ends the open utterance at the next frame without waiting for silence (push-to-talk released).
+    /// Ends the open utterance at the next frame without waiting for silence.
     pub fn end_utterance(&self) {
         self.0.end_utterance.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins an utterance that no silence ends (push-to-talk pressed); see [`super::segment::Segmenter::hold`].
+    pub fn hold(&self) {
+        self.0.key.store(1, Ordering::Relaxed);
+    }
+
+    /// Closes the held utterance; answered by exactly one [`EarEvent::Held`](super::listen::EarEvent::Held).
+    pub fn release(&self) {
+        self.0.key.store(2, Ordering::Relaxed);
+    }
+
+    /// Lets silence end the held utterance like any other.
+    pub fn let_go(&self) {
+        self.0.key.store(3, Ordering::Relaxed);
+    }
+
+    /// What the key wants; asked for once.
+    pub(super) fn take_key(&self) -> Option<KeyWish> {
+        match self.0.key.swap(0, Ordering::Relaxed) {
+            1 => Some(KeyWish::Hold),
+            2 => Some(KeyWish::Release),
+            3 => Some(KeyWish::LetGo),
+            _ => None,
+        }
     }
 
     /// Asks for an [`EarEvent::Snapshot`](super::listen::EarEvent::Snapshot).

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Vad;
+use super::control::KeyWish;
 pub use super::control::{ListenControl, PauseReason};
 use super::framer::Framer;
 use super::segment::{SegmentEvent, SegmentSettings, Segmenter};
@@ -56,6 +57,8 @@ pub enum EarEvent {
     },
     /// The utterance is over.
     Utterance(Utterance),
+    /// The utterance that was held by [`ListenControl::hold`] is over; `None` where there was no voice in it.
+    Held(Option<Utterance>),
     /// Answers [`ListenControl::request_snapshot`]; `None` when nobody is speaking.
     Snapshot(Option<Utterance>),
     /// Input time passes: told ten times a second of audio.
@@ -401,6 +404,13 @@ impl Ears {
         if self.control.take_end_utterance() {
             self.finish();
         }
+        match self.control.take_key() {
+            Some(KeyWish::Hold) => self.segmenter.hold(&mut self.events),
+            Some(KeyWish::Release) => self.segmenter.release(&mut self.events),
+            Some(KeyWish::LetGo) => self.segmenter.let_go(),
+            None => {}
+        }
+        self.report();
         if self.control.take_snapshot() {
             let snapshot = self.segmenter.snapshot();
             self.say(EarEvent::Snapshot(snapshot));
@@ -459,6 +469,7 @@ impl Ears {
                 SegmentEvent::SpeechStarted { at } => EarEvent::SpeechStarted { at },
                 SegmentEvent::SpeechResumed { at } => EarEvent::SpeechResumed { at },
                 SegmentEvent::Utterance(utterance) => EarEvent::Utterance(utterance),
+                SegmentEvent::Held(utterance) => EarEvent::Held(utterance),
                 SegmentEvent::SpeechPaused { .. } => match self.segmenter.snapshot() {
                     Some(so_far) => EarEvent::SpeechPaused { so_far },
                     // The same frame has ended the utterance, which follows and says more.

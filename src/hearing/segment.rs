@@ -12,6 +12,9 @@
 //!   └── Dropped ────┘                                 │ goes on                  ▼
 //!                                                     └──────────────────▶ Utterance, Idle
 //! ```
+//!
+//! While the push-to-talk key is held ([`Segmenter::hold`]) everything from the pre-roll on is one utterance, whatever the
+//! silences in it; the release closes it and yields exactly one [`SegmentEvent::Held`].
 
 use std::sync::Arc;
 
@@ -37,6 +40,9 @@ pub struct SegmentSettings {
     pub end_silence: u64,
     /// Length at which an utterance is cut in any case.
     pub max_utterance: u64,
+    /// Audio that still belongs to a held utterance after its release was noticed: what was said before the release but
+    /// still lay in the device's buffer, in the ring and in the frame that was being filled.
+    pub release_tail: u64,
 }
 
 impl Default for SegmentSettings {
@@ -53,6 +59,8 @@ impl Default for SegmentSettings {
             pause: millis(160),
             end_silence: millis(600),
             max_utterance: millis(29_400),
+            // A device block of 20 ms, a read every 8 ms, a frame of 32 ms; and people let go within their last sound.
+            release_tail: millis(96),
         }
     }
 }
@@ -87,6 +95,8 @@ pub enum SegmentEvent {
     },
     /// It is over.
     Utterance(Utterance),
+    /// A held utterance is over; `None` where there was no voice in it. `SpeechStarted` precedes one that has voice.
+    Held(Option<Utterance>),
 }
 
 /// Cuts a stream of frames into utterances.
@@ -102,6 +112,17 @@ pub struct Segmenter {
     /// Whether the last frame was speech, for the hysteresis.
     voiced: bool,
     open: Option<Open>,
+    /// Set while the push-to-talk key is held, and until its utterance is closed.
+    held: Option<Held>,
+}
+
+/// How long a held utterance goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Until the release.
+    Down,
+    /// For so many samples more.
+    Closing(u64),
 }
 
 /// What is known of one frame.
@@ -158,6 +179,7 @@ impl Segmenter {
             next: SamplePos(0),
             voiced: false,
             open: None,
+            held: None,
         }
     }
 
@@ -197,15 +219,71 @@ impl Segmenter {
                 self.hear_silence(out);
             }
         }
-        if self.open.is_none() {
-            self.keep_pre_roll();
-        } else if self.audio.len() as u64 + FRAME > self.settings.max_utterance {
-            self.cut(out);
+        let full = self.audio.len() as u64 + FRAME > self.settings.max_utterance;
+        match (&mut self.held, &self.open) {
+            (Some(Held::Closing(left)), _) if *left > FRAME && !full => *left -= FRAME,
+            (Some(Held::Closing(_)), _) => self.close_held(out),
+            (Some(Held::Down), _) if full => self.close_held(out),
+            (Some(Held::Down), _) => {}
+            (None, None) => self.keep_pre_roll(),
+            (None, Some(_)) if full => self.cut(out),
+            (None, Some(_)) => {}
         }
+    }
+
+    /// The key is down: everything from the pre-roll on is one utterance until [`Self::release`]. What is open already is
+    /// taken into it if it has only just begun: the user spoke while reaching for the key. Older speech is somebody else's;
+    /// of it only the pre-roll stays.
+    pub fn hold(&mut self, out: &mut Vec<SegmentEvent>) {
+        self.held = Some(Held::Down);
+        let Some(open) = &self.open else {
+            return;
+        };
+        let sound = open.speech;
+        let reach = self.next.minus(2 * self.settings.pre_roll);
+        if sound.start >= reach {
+            return;
+        }
+        self.open = None;
+        self.keep_pre_roll();
+        out.push(SegmentEvent::Dropped { sound });
+        self.reopen(out);
+    }
+
+    /// The key is up: the held utterance ends after [`SegmentSettings::release_tail`], without any silence. Where nothing is
+    /// held (the utterance has grown to its limit, hearing was paused) an empty one is told, so that nobody waits for it.
+    pub fn release(&mut self, out: &mut Vec<SegmentEvent>) {
+        match self.held {
+            Some(_) => self.held = Some(Held::Closing(self.settings.release_tail)),
+            None => out.push(SegmentEvent::Held(None)),
+        }
+    }
+
+    /// The key was only tapped: what was begun goes on, and silence ends it like any other.
+    pub const fn let_go(&mut self) {
+        self.held = None;
+    }
+
+    fn close_held(&mut self, out: &mut Vec<SegmentEvent>) {
+        self.held = None;
+        let Some(open) = self.open.take() else {
+            out.push(SegmentEvent::Held(None));
+            return self.keep_pre_roll();
+        };
+        if open.stage == Stage::Onset {
+            out.push(SegmentEvent::SpeechStarted {
+                at: open.speech.start,
+            });
+        }
+        let utterance = self.take(self.marks.len(), open.speech);
+        out.push(SegmentEvent::Held(Some(utterance)));
     }
 
     /// Ends what is open now, without waiting for silence: the source ended, or the user released the key.
     pub fn finish(&mut self, out: &mut Vec<SegmentEvent>) {
+        if self.held.is_some() {
+            self.close_held(out);
+        }
         if let Some(open) = self.open.take() {
             out.push(if open.stage == Stage::Onset {
                 SegmentEvent::Dropped { sound: open.speech }
@@ -219,6 +297,7 @@ impl Segmenter {
     /// Throws away what is open and the pre-roll; tells what speech was thrown away. Used when hearing is switched off.
     pub fn abandon(&mut self) -> Option<Span> {
         let speech = self.open.take().map(|open| open.speech);
+        self.held = None;
         self.forget();
         speech
     }
@@ -282,7 +361,7 @@ impl Segmenter {
         open.silence += FRAME;
         let (speech, silence) = (open.speech, open.silence);
         if open.stage == Stage::Onset {
-            if silence >= self.settings.give_up {
+            if silence >= self.settings.give_up && self.held.is_none() {
                 self.open = None;
                 out.push(SegmentEvent::Dropped { sound: speech });
             }
@@ -292,7 +371,7 @@ impl Segmenter {
             open.stage = Stage::Paused;
             out.push(SegmentEvent::SpeechPaused { speech });
         }
-        if silence >= self.settings.end_silence {
+        if silence >= self.settings.end_silence && self.held.is_none() {
             self.open = None;
             out.push(SegmentEvent::Utterance(self.take(self.marks.len(), speech)));
         }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod dismissals;
 mod properties;
+mod push_to_talk;
 mod scenarios;
 mod world;

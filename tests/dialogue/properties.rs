@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hark::dialogue::{AgentEvent, BargeIn, Dialogue, Effect, Event, Policy, SpeakerEvent, Start};
+use hark::dialogue::{
+    AgentEvent, BargeIn, Dialogue, Effect, Event, Key, Policy, SpeakerEvent, Start,
+};
 use hark::flow::{Extent, Heard, ReplyChunk};
 use hark::ids::{ChunkSeq, Revision, TurnId};
 use hark::private::Private;
@@ -58,6 +60,18 @@ fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
         23 => Event::Announce(Private::from("ring")),
         24 => Event::Typed(Private::from("typed")),
         25 => Event::Stop,
+        26 | 27 => Event::Key(Key::Press),
+        28 | 29 => Event::Key(Key::Release),
+        30 => Event::Key(Key::Toggle),
+        31 => Event::Held {
+            utterance: Some(utterance(now, now + Duration::from_millis(500))),
+            ended: now,
+        },
+        32 => Event::Held {
+            utterance: None,
+            ended: now,
+        },
+        33 => Event::Transcribed(transcript(turn, Revision(0), "never mind")),
         _ => Event::Tick,
     }
 }
@@ -70,6 +84,8 @@ struct Watch {
     recorded: BTreeSet<u64>,
     silenced: BTreeSet<u64>,
     ended: BTreeSet<u64>,
+    /// Whether the ear holds.
+    held: bool,
 }
 
 impl Watch {
@@ -106,6 +122,14 @@ impl Watch {
                 Effect::Hush { turn } | Effect::Abandon { turn } => {
                     self.silenced.insert(turn.0);
                 }
+                Effect::Hold => {
+                    prop_assert!(!self.held, "held twice");
+                    self.held = true;
+                }
+                Effect::EndHold | Effect::LetGo => {
+                    prop_assert!(self.held, "released without having been held");
+                    self.held = false;
+                }
                 Effect::EndSpeech { turn } => {
                     prop_assert!(self.ended.insert(turn.0), "ended twice");
                 }
@@ -129,6 +153,10 @@ fn check(policy: Policy, steps: &[Step]) -> Result<(), TestCaseError> {
             event,
             Event::Agent { .. } | Event::Speaker(_) | Event::Transcribed(_)
         );
+        // Then the ear holds nothing any more, whatever the dialogue makes of it.
+        if matches!(event, Event::Held { .. } | Event::InputLost) {
+            watch.held = false;
+        }
         let effects = dialogue.handle(now, event);
         if dead && carries_turn {
             prop_assert!(
@@ -164,12 +192,12 @@ proptest! {
 
     #[test]
     fn promises_hold_over_random_histories(
-        steps in prop::collection::vec((0_u8..30, 0_u64..3, 0_u64..4_000), 1..120),
-        wake in any::<bool>(),
+        steps in prop::collection::vec((0_u8..37, 0_u64..3, 0_u64..4_000), 1..120),
+        start in prop::sample::select(vec![Start::Every, Start::Key, Start::Phrase("hey hark".to_owned())]),
         barge_in in any::<bool>(),
     ) {
         let policy = Policy {
-            start: if wake { Start::Phrase("hey hark".to_owned()) } else { Start::Every },
+            start,
             barge_in: if barge_in { BargeIn::On } else { BargeIn::Off },
             answer_limit: Duration::from_secs(20),
             ..Policy::default()
@@ -178,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn without_further_events_every_history_comes_to_rest(steps in prop::collection::vec((0_u8..30, 0_u64..3, 0_u64..4_000), 1..60)) {
+    fn without_further_events_every_history_comes_to_rest(steps in prop::collection::vec((0_u8..37, 0_u64..3, 0_u64..4_000), 1..60)) {
         let mut dialogue = Dialogue::new(Policy::default());
         let mut now = Mono::ZERO;
         let mut last = 0;

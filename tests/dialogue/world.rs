@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hark::dialogue::{AgentEvent, Dialogue, Effect, Event, Ignored, Policy, SpeakerEvent};
+use hark::dialogue::{AgentEvent, Dialogue, Effect, Event, Ignored, Key, Policy, SpeakerEvent};
 use hark::flow::{Extent, Heard, ReplyChunk, Transcript, Turn, Utterance};
 use hark::ids::{ChunkSeq, Revision, TurnId};
 use hark::private::Private;
@@ -21,6 +21,9 @@ pub const SOUND_MS: u64 = 1_000;
 /// Silence after which the segmenter closes an utterance.
 pub const HANGOVER_MS: u64 = 500;
 
+/// What the ear takes to close a held utterance.
+pub const RELEASE_MS: u64 = 96;
+
 /// How the scripted agent answers the next question.
 #[derive(Clone)]
 pub enum Answer {
@@ -30,6 +33,8 @@ pub enum Answer {
     Breaks(Vec<&'static str>),
     /// Never.
     Hangs,
+    /// With silence: what "stop" is answered with.
+    Silent,
 }
 
 pub struct World {
@@ -42,6 +47,10 @@ pub struct World {
     /// Until when the scripted speaker is busy, and with which clauses: turn, clause, start, end.
     playing: Vec<(TurnId, ChunkSeq, Mono, Mono)>,
     pub log: Vec<(Mono, Effect)>,
+    /// What is said with the key held, see [`World::says`]: start, end.
+    sayings: Vec<(Mono, Mono)>,
+    /// Since when the ear holds.
+    held: Option<Mono>,
 }
 
 impl World {
@@ -55,6 +64,8 @@ impl World {
             answers: VecDeque::new(),
             playing: Vec::new(),
             log: Vec::new(),
+            sayings: Vec::new(),
+            held: None,
         }
     }
 
@@ -79,6 +90,29 @@ impl World {
         )
     }
 
+    /// The push-to-talk key.
+    pub fn key(&mut self, ms: u64, key: Key) -> &mut Self {
+        self.at(ms, Event::Key(key))
+    }
+
+    /// The user speaks around a key: who hears it, and when it ends, depends on what the dialogue tells the ear.
+    pub fn says(&mut self, ms: u64, length_ms: u64, words: &'static str) -> &mut Self {
+        let (start, end) = (Mono::from_millis(ms), Mono::from_millis(ms + length_ms));
+        self.words.push_back(words);
+        self.sayings.push((start, end));
+        self.at(ms, Event::SpeechStarted { when: start })
+    }
+
+    /// What the ear has of the words: all that was begun since it holds.
+    fn saying(&self) -> Option<(Mono, Mono)> {
+        let since = self.held?;
+        let mine = self
+            .sayings
+            .iter()
+            .filter(|(start, _)| *start >= since && *start <= self.now);
+        mine.copied().reduce(|a, b| (a.0, b.1))
+    }
+
     /// A cough: too short to become an utterance.
     pub fn cough(&mut self, ms: u64) -> &mut Self {
         self.at(
@@ -89,6 +123,10 @@ impl World {
         );
         self.at(ms + 100, Event::SpeechPaused);
         self.at(ms + 100 + HANGOVER_MS, Event::SpeechDropped)
+    }
+
+    pub fn now(&self) -> Mono {
+        self.now
     }
 
     pub fn answers(&mut self, answer: Answer) -> &mut Self {
@@ -149,6 +187,29 @@ impl World {
                 self.post(end, Event::Speaker(SpeakerEvent::Finished { turn: *turn }));
             }
             Effect::Hush { turn } => self.hush(*turn),
+            Effect::Hold => self.held = Some(self.now),
+            Effect::EndHold => {
+                let said = self.saying();
+                self.held = None;
+                let ended = said.map_or(self.now, |(_, end)| end.min(self.now));
+                let utterance = said.map(|(start, _)| utterance(start, ended));
+                let after = self.now + Duration::from_millis(RELEASE_MS);
+                self.post(after, Event::Held { utterance, ended });
+            }
+            Effect::LetGo => {
+                if let Some((start, end)) = self.saying() {
+                    let after = end.max(self.now) + Duration::from_millis(HANGOVER_MS);
+                    let utterance = utterance(start, end);
+                    self.post(
+                        after,
+                        Event::Utterance {
+                            utterance,
+                            ended: end,
+                        },
+                    );
+                }
+                self.held = None;
+            }
             _ => {}
         }
     }
@@ -160,6 +221,11 @@ impl World {
             .unwrap_or(Answer::Clauses(vec!["All right."]));
         let (clauses, last) = match answer {
             Answer::Hangs => return,
+            // The intents answer at once.
+            Answer::Silent => {
+                let event = done();
+                return self.post(self.now, Event::Agent { turn, event });
+            }
             Answer::Clauses(clauses) => (clauses, done()),
             Answer::Breaks(clauses) => (
                 clauses,

@@ -4,6 +4,7 @@
 
 mod clips;
 mod driver;
+mod held;
 mod listening;
 mod segments;
 mod voice;

@@ -38,7 +38,9 @@ fn utterances(events: &[SegmentEvent]) -> Vec<Utterance> {
     events
         .iter()
         .filter_map(|event| match event {
-            SegmentEvent::Utterance(utterance) => Some(utterance.clone()),
+            SegmentEvent::Utterance(utterance) | SegmentEvent::Held(Some(utterance)) => {
+                Some(utterance.clone())
+            }
             _ => None,
         })
         .collect()
@@ -71,6 +73,8 @@ fn letters(events: &[SegmentEvent]) -> String {
             SegmentEvent::SpeechPaused { .. } => 'p',
             SegmentEvent::SpeechResumed { .. } => 'r',
             SegmentEvent::Utterance(_) => 'u',
+            SegmentEvent::Held(Some(_)) => 'h',
+            SegmentEvent::Held(None) => 'n',
         })
         .collect()
 }
@@ -255,6 +259,103 @@ fn speech_thrown_away_is_told_and_does_not_come_back_as_pre_roll() {
     assert_eq!(utterances(&events)[0].span.start, SamplePos(30 * FRAME));
 }
 
+/// Feeds one probability a frame, the key down before frame `down` and up before frame `up`.
+fn run_held(probabilities: &[f32], down: usize, up: usize) -> Vec<SegmentEvent> {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    for (index, probability) in probabilities.iter().enumerate() {
+        if index == down {
+            segmenter.hold(&mut events);
+        }
+        if index == up {
+            segmenter.release(&mut events);
+        }
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+    }
+    segmenter.finish(&mut events);
+    events
+}
+
+#[test]
+fn a_held_utterance_has_its_pre_roll_and_ends_with_the_release() {
+    let events = run_held(&talk(50, 30, 60), 50, 80);
+    assert_eq!(letters(&events), "osh");
+    // The pre-roll of 10 frames before the press; the tail of 3 after the release.
+    assert_eq!(utterances(&events)[0].span, frames(40..83));
+}
+
+#[test]
+fn speech_that_begins_up_to_the_pre_roll_before_the_press_is_whole() {
+    for early in 0..=10 {
+        let events = run_held(&talk(50, 30, 60), 50 + early, 80);
+        let [utterance] = &utterances(&events)[..] else {
+            panic!("one utterance: {}", letters(&events))
+        };
+        assert_eq!(
+            utterance.speech.start,
+            frames(50..51).start,
+            "{early} frames early"
+        );
+        assert!(utterance.span.start <= frames(50..51).start);
+    }
+}
+
+#[test]
+fn of_speech_that_was_under_way_for_long_only_the_pre_roll_belongs_to_the_key() {
+    let events = run_held(&talk(10, 90, 60), 80, 100);
+    assert_eq!(letters(&events), "osdsh");
+    assert_eq!(utterances(&events)[0].span, frames(70..103));
+}
+
+#[test]
+fn no_silence_ends_a_held_utterance_and_a_short_sound_is_enough() {
+    let pauses = [talk(0, 1, 100), talk(0, 2, 50)].concat();
+    let events = run_held(&pauses, 0, 140);
+    assert_eq!(
+        letters(&events),
+        "osh",
+        "two clicks, three frames of voice, four seconds"
+    );
+    let [utterance] = &utterances(&events)[..] else {
+        panic!("one utterance")
+    };
+    assert_eq!(utterance.speech, frames(0..103));
+}
+
+#[test]
+fn a_key_held_in_silence_tells_so_once() {
+    assert_eq!(letters(&run_held(&talk(200, 0, 0), 50, 100)), "n");
+    assert_eq!(
+        letters(&run_held(&talk(200, 0, 0), 300, 100)),
+        "n",
+        "a release without a press"
+    );
+}
+
+#[test]
+fn at_the_maximum_a_held_utterance_ends_by_itself() {
+    let settings = SegmentSettings::default();
+    let most = settings.max_utterance / FRAME;
+    let events = run_held(&talk(0, most as usize + 50, 0), 0, 5_000);
+    assert!(letters(&events).starts_with("osh"), "{}", letters(&events));
+    assert!(utterances(&events)[0].span.samples() <= settings.max_utterance);
+}
+
+#[test]
+fn a_tap_leaves_the_end_to_silence() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    for (index, probability) in talk(20, 30, 60).iter().enumerate() {
+        match index {
+            20 => segmenter.hold(&mut events),
+            24 => segmenter.let_go(),
+            _ => {}
+        }
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+    }
+    assert_eq!(letters(&events), "ospu");
+}
+
 /// Probabilities as a voice makes them: stretches of one level, some of them long.
 fn probabilities() -> impl Strategy<Value = Vec<(f32, u32)>> {
     let level = prop_oneof![
@@ -291,11 +392,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sequence_of_probabilities_loses_or_repeats_a_sample(settings in settings(), input in probabilities()) {
+    fn no_sequence_of_probabilities_loses_or_repeats_a_sample(
+        settings in settings(), input in probabilities(), keys in prop::collection::vec(0_u8..60, 0..600)
+    ) {
         let mut segmenter = Segmenter::new(settings);
         let most = segmenter.settings().max_utterance;
         let mut events = Vec::new();
+        let mut releases = 0;
         for (index, (probability, filled)) in input.iter().enumerate() {
+            match keys.get(index) {
+                Some(0) => segmenter.hold(&mut events),
+                Some(1) => {
+                    segmenter.release(&mut events);
+                    releases += 1;
+                }
+                Some(2) => segmenter.let_go(),
+                _ => {}
+            }
             segmenter.push(&frame(index as u64), *probability, *filled, &mut events);
         }
         segmenter.finish(&mut events);
@@ -331,8 +444,11 @@ proptest! {
                 );
             }
         }
-        // Each start is followed by exactly one utterance.
-        let story: String = letters(&events).chars().filter(|letter| "su".contains(*letter)).collect();
-        prop_assert_eq!(story.replace("su", ""), "");
+        // Each start is followed by exactly one utterance, unless a press threw it away; each release is answered.
+        let story: String = letters(&events).chars().filter(|letter| "suhd".contains(*letter)).collect();
+        let rest = story.replace('h', "u").replace("su", "").replace("sd", "").replace('d', "");
+        prop_assert_eq!(rest, "", "{}", story);
+        let answers = letters(&events).chars().filter(|letter| "hn".contains(*letter)).count();
+        prop_assert!(releases == 0 || answers > 0, "{releases} releases");
     }
 }

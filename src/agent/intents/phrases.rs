@@ -2,13 +2,15 @@
 //!
 //! Pure.
 
+use crate::dialogue::takes_back;
+
 use super::{Action, Context, Intent, IntentKind, VolumeChange, numbers};
 
 /// The answer to a phrase of the tables.
 pub(super) fn answer(words: &[&str], context: &Context<'_>) -> Option<Intent> {
     let phrase = words.join(" ");
     let phrase = phrase.as_str();
-    if STOP.contains(&phrase) {
+    if STOP.contains(&phrase) || takes_back(phrase) {
         return Some(Intent::act(IntentKind::Stop, Action::Stop, ""));
     }
     if REPEAT.contains(&phrase) {

@@ -157,7 +157,7 @@ pub fn ear(
     hold: Option<Arc<AtomicBool>>,
 ) -> anyhow::Result<Ear> {
     let tell: Tell = Box::new(move |event, anchor| {
-        if let (EarEvent::Utterance(_), Some(hold)) = (&event, &hold) {
+        if let (EarEvent::Utterance(_) | EarEvent::Held(Some(_)), Some(hold)) = (&event, &hold) {
             hold.store(true, Ordering::Release);
         }
         match reports.blocking_send(Report::Ear(event, anchor)) {
