@@ -49,6 +49,7 @@ pub mod llm;
 pub mod models;
 pub mod platform;
 pub mod private;
+pub mod service;
 pub mod speak;
 pub mod time;
 pub mod transcribe;

@@ -1,8 +1,18 @@
-//! Where logs go: standard error, filtered by settings and `-v`. What was said never gets there: it is `Private`.
+//! Where logs go: standard error, filtered by settings and `-v`, and for the daemon a file that rotates by size.
+//!
+//! What was said never gets there: it is `Private`. The file is JSON Lines, so that `hark service logs` and other programs
+//! can read it, and belongs to the user alone (0600).
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use tracing_subscriber::EnvFilter;
+use file_rotate::compression::Compression;
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::config::Config;
 
@@ -11,30 +21,95 @@ use crate::config::Config;
 pub enum Reader {
     /// Whoever typed the command: warnings only, unless they ask for more.
     Person,
-    /// The service manager's log file: as configured.
-    Service,
+    /// Whoever started the daemon in a terminal: warnings only on the screen, the file as configured.
+    Terminal,
+    /// Whoever keeps what a daemon prints: as configured.
+    Daemon,
+    /// Nobody but the file: the service manager started it, and keeps what is printed without end.
+    File,
 }
 
-/// Starts logging.
-pub fn start(verbose: u8, reader: Reader, config: &Config) {
-    let own = match verbose {
-        0 if reader == Reader::Person => "warn",
-        0 => config.log_level.as_str(),
-        1 => "info",
-        _ => "debug",
+/// Set by the files of `hark service install`.
+pub const SERVICE: &str = "HARK_SERVICE";
+
+/// The log file in this folder.
+#[must_use]
+pub fn file(logs: &Path) -> PathBuf {
+    logs.join("hark.log")
+}
+
+/// Starts logging; a daemon's log is written into the folder `logs` too.
+pub fn start(verbose: u8, reader: Reader, config: &Config, logs: Option<&Path>) {
+    let configured = config.log_level.as_str();
+    let (screen, kept) = match (verbose, reader) {
+        (0, Reader::Person | Reader::Terminal) => ("warn", configured),
+        (0, Reader::Daemon | Reader::File) => (configured, configured),
+        (1, _) => ("info", "info"),
+        _ => ("debug", "debug"),
     };
-    // whisper.cpp tells a page of details per load, the PulseAudio client reports every normal end as an error, and cpal
-    // logs what it also returns.
-    let filter = EnvFilter::new(format!(
-        "warn,hark={own},whisper_rs=error,pulseaudio=off,cpal=error,symphonia=off,symphonia_core=off"
-    ));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .with_target(false)
-        .try_init();
-    if logs.is_err() {
+    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
+    let mut trouble = None;
+    if let Some(logs) = logs.filter(|_| reader != Reader::Person) {
+        match open(logs, config) {
+            Ok(file) => layers.push(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(false)
+                    .with_span_list(false)
+                    .with_target(false)
+                    .with_writer(Mutex::new(file))
+                    .with_filter(filter(kept))
+                    .boxed(),
+            ),
+            Err(error) => trouble = Some(error),
+        }
+    }
+    if reader != Reader::File || layers.is_empty() {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        layers.push(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(colour)
+                .with_target(false)
+                .with_filter(filter(screen))
+                .boxed(),
+        );
+    }
+    let started = tracing_subscriber::registry().with(layers).try_init();
+    if started.is_err() {
         tracing::debug!("logging had been started already");
     }
+    if let Some(error) = trouble {
+        tracing::warn!(%error, "no log file is written");
+    }
+}
+
+/// Our own lines from `level` on, and of others what matters: whisper.cpp tells a page of details per load, the PulseAudio
+/// client reports every normal end as an error, and cpal logs what it also returns.
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::new(format!(
+        "warn,hark={level},whisper_rs=error,pulseaudio=off,cpal=error,symphonia=off,symphonia_core=off"
+    ))
+}
+
+/// The file, in a folder of the user's own.
+fn open(logs: &Path, config: &Config) -> std::io::Result<FileRotate<AppendCount>> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(logs)?;
+    let path = file(logs);
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    // `FileRotate` keeps an error of its own to itself: so it is tried first.
+    options.open(&path)?;
+    Ok(FileRotate::new(
+        path,
+        AppendCount::new(config.log_files.keep as usize),
+        ContentLimit::BytesSurpassed(config.log_files.max_bytes as usize),
+        Compression::None,
+        Some(options),
+    ))
 }

@@ -14,6 +14,7 @@ pub mod models;
 pub mod receipt;
 pub mod run;
 pub mod say;
+pub mod service;
 pub mod transcribe;
 pub mod transcripts;
 
@@ -66,6 +67,8 @@ enum Verb {
     Bench(bench::BenchArgs),
     /// Settings: path, show, check, init
     Config(config::ConfigArgs),
+    /// Runs Hark whenever you log in: install, start, stop, status, logs
+    Service(service::ServiceArgs),
     /// Prints the completions of a shell
     #[command(after_help = "Example:\n  hark completions zsh > ~/.zfunc/_hark")]
     Completions {
@@ -159,22 +162,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             if cli.verbose > 0
                 && let Ok((config, _)) = crate::config::load(&places, &request)
             {
-                logging::start(cli.verbose, logging::Reader::Person, &config);
+                logging::start(cli.verbose, logging::Reader::Person, &config, None);
             }
             console::with_standard_streams(|console| doctor::run(&args, &places, &request, console))
         }
         verb => {
             let config = crate::config::load(&places, &request)?.0;
-            let service = matches!(verb, Verb::Run(_)) && !std::io::stderr().is_terminal();
-            logging::start(
-                cli.verbose,
-                if service {
-                    logging::Reader::Service
-                } else {
-                    logging::Reader::Person
-                },
-                &config,
-            );
+            logging::start(cli.verbose, reader(&verb), &config, log_folder().as_deref());
             with_config(
                 verb,
                 &Setting {
@@ -185,6 +179,23 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             )
         }
     }
+}
+
+/// Who reads what `verb` logs.
+fn reader(verb: &Verb) -> logging::Reader {
+    match verb {
+        Verb::Run(_) if std::env::var_os(logging::SERVICE).is_some() => logging::Reader::File,
+        // Somebody at a terminal wants to see turns, not log lines; the file has them.
+        Verb::Run(_) if !std::io::stderr().is_terminal() => logging::Reader::Daemon,
+        Verb::Run(_) => logging::Reader::Terminal,
+        _ => logging::Reader::Person,
+    }
+}
+
+/// Where log files lie; `None` where there is no home.
+fn log_folder() -> Option<std::path::PathBuf> {
+    let found = crate::platform::directories::from_environment().ok()?;
+    Some(found.logs)
 }
 
 /// What every verb that works with sound or models needs to know.
@@ -232,6 +243,9 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         Verb::Devices(args) => devices::run(&args, setting),
         Verb::Bench(args) => bench::run(&args, setting),
         Verb::Models(args) => models::run(&args, &parts::library(&setting.places)),
+        Verb::Service(args) => console::with_standard_streams(|console| {
+            service::run(&args, &setting.config, &setting.places, console)
+        }),
         Verb::Config(_)
         | Verb::Transcripts(_)
         | Verb::Doctor(_)

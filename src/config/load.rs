@@ -135,7 +135,13 @@ fn environment_settings(request: &Request) -> impl Iterator<Item = (&str, &str)>
 }
 
 /// Variables of Hark that are no settings.
-const OWN_VARIABLES: &[&str] = &["HARK_HOME", "HARK_LOG", "HARK_MODELS_DIR", "HARK_CACHE"];
+const OWN_VARIABLES: &[&str] = &[
+    "HARK_HOME",
+    "HARK_LOG",
+    "HARK_MODELS_DIR",
+    "HARK_CACHE",
+    "HARK_SERVICE",
+];
 
 fn read(path: &Path) -> Result<Option<String>, LoadError> {
     match std::fs::read_to_string(path) {

@@ -39,6 +39,17 @@ pub struct Config {
     pub transcripts: Transcripts,
     /// How much is logged.
     pub log_level: LogLevel,
+    /// How long the log files get.
+    pub log_files: LogFiles,
+}
+
+/// The rest of `log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogFiles {
+    /// Bytes after which a new file is begun.
+    pub max_bytes: u64,
+    /// How many old ones are kept.
+    pub keep: u32,
 }
 
 /// `audio`.
@@ -306,6 +317,7 @@ impl Config {
             },
             transcripts: transcripts(&mut check),
             log_level: log_level(&mut check),
+            log_files: log_files(&mut check),
         };
         check.finish().map(|read| (config, read))
     }
@@ -504,6 +516,14 @@ fn log_level(check: &mut Check<'_>) -> LogLevel {
             ("trace", LogLevel::Trace),
         ],
     )
+}
+
+fn log_files(check: &mut Check<'_>) -> LogFiles {
+    let max_bytes = check.size("log.max_size", 64 << 10..=1 << 30);
+    LogFiles {
+        max_bytes,
+        keep: whole(check.integer("log.keep", 0..=100)),
+    }
 }
 
 /// A checked count as the type that its users have.

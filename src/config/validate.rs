@@ -181,6 +181,26 @@ impl<'a> Check<'a> {
         bytes
     }
 
+    /// A size within `range`; the least of it where it is wrong.
+    pub(super) fn size(&mut self, key: &'static str, range: RangeInclusive<u64>) -> u64 {
+        let bytes = match &self.setting(key).value {
+            Value::Text(text) => size::bytes(text),
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            _ => None,
+        };
+        match bytes.filter(|bytes| range.contains(bytes)) {
+            Some(bytes) => bytes,
+            None => {
+                let (least, most) = (range.start() >> 10, range.end() >> 10);
+                self.reject(
+                    key,
+                    &format!("{}, {least}KiB to {most}KiB", size::SIZE_FORM),
+                );
+                *range.start()
+            }
+        }
+    }
+
     /// Seconds, a duration in words, or `None` for ever (−1).
     pub(super) fn duration_or_forever(&mut self, key: &'static str) -> Option<Duration> {
         let written = match &self.setting(key).value {

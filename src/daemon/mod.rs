@@ -7,6 +7,7 @@ pub mod effectors;
 pub mod events;
 pub mod hear;
 pub mod parts;
+pub mod service;
 pub mod typed;
 mod words;
 

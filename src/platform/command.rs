@@ -32,11 +32,43 @@ pub enum CommandError {
     },
 }
 
+/// How a command ended and what it printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
 /// Runs `program` and gives what it printed, at most a few lines: the output must fit a pipe (64 KiB).
 ///
 /// # Errors
 /// See [`CommandError`].
 pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<String, CommandError> {
+    let ended = finish(program, arguments, limit)?;
+    if ended.code == 0 {
+        return Ok(ended.out);
+    }
+    let line = ended.err.lines().next().unwrap_or_default();
+    Err(CommandError::Failed {
+        program: program.to_owned(),
+        reason: if line.is_empty() {
+            format!("exit code {}", ended.code)
+        } else {
+            line.to_owned()
+        },
+    })
+}
+
+/// Runs `program` to its end and tells how that was: a code other than 0 is an answer, not an error. The output must fit
+/// a pipe (64 KiB).
+///
+/// # Errors
+/// It could not be run or did not end in time.
+pub fn finish(program: &str, arguments: &[&str], limit: Duration) -> Result<Ended, CommandError> {
     let failed = |reason: String| CommandError::Failed {
         program: program.to_owned(),
         reason,
@@ -62,17 +94,11 @@ pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<String,
             seconds: limit.as_secs(),
         });
     };
-    let printed = read(child.stdout.take()).map_err(|error| failed(error.to_string()))?;
-    if status.success() {
-        return Ok(printed);
-    }
-    let complaint = read(child.stderr.take()).unwrap_or_default();
-    let line = complaint.lines().next().unwrap_or_default();
-    Err(failed(if line.is_empty() {
-        status.to_string()
-    } else {
-        line.to_owned()
-    }))
+    Ok(Ended {
+        code: status.code().unwrap_or(-1),
+        out: read(child.stdout.take()).map_err(|error| failed(error.to_string()))?,
+        err: read(child.stderr.take()).unwrap_or_default(),
+    })
 }
 
 /// Waits for the end, and kills the child when the limit is over.

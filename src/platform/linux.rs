@@ -11,6 +11,9 @@ use super::volume::{Volume, VolumeError};
 
 pub(super) const NAME: &str = "Linux";
 pub(super) const INSTALL_COMMAND: &str = "sudo apt-get install";
+pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Systemd;
+pub(super) const PROGRAM_PATH: &str =
+    "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 pub(super) const MICROPHONE_SETTINGS_HINT: &str = "Check with `pactl list sources short` that a microphone is there, and that your user may use it.";
 
 pub(super) fn microphone_permission() -> Permission {

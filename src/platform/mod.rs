@@ -56,6 +56,36 @@ pub fn microphone_settings_hint() -> &'static str {
     system::MICROPHONE_SETTINGS_HINT
 }
 
+/// The user id of this process, for the service manager's session.
+#[must_use]
+pub fn user_id() -> u32 {
+    // SAFETY: getuid has no preconditions and cannot fail.
+    unsafe { libc::getuid() }
+}
+
+/// Who runs the services of a user's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// `launchctl`.
+    Launchd,
+    /// `systemctl --user`.
+    Systemd,
+    /// Nobody that we know.
+    Nobody,
+}
+
+/// Who runs the services of a user's session on this system.
+#[must_use]
+pub fn service_kind() -> ServiceKind {
+    system::SERVICE_KIND
+}
+
+/// Where programs of this system lie: a service reads no shell profile.
+#[must_use]
+pub fn program_path() -> &'static str {
+    system::PROGRAM_PATH
+}
+
 /// The machine's memory in bytes; `None` if the system does not tell.
 #[must_use]
 pub fn total_memory_bytes() -> Option<u64> {

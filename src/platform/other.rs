@@ -9,6 +9,8 @@ use super::volume::{Volume, VolumeError};
 
 pub(super) const NAME: &str = "this system";
 pub(super) const INSTALL_COMMAND: &str = "install the package";
+pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Nobody;
+pub(super) const PROGRAM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub(super) const MICROPHONE_SETTINGS_HINT: &str =
     "Allow this program to use the microphone in the system's settings.";
 

@@ -28,6 +28,14 @@ const VERBS: &[&str] = &[
     "transcripts export",
     "transcripts forget",
     "transcripts why",
+    "service install",
+    "service uninstall",
+    "service start",
+    "service stop",
+    "service restart",
+    "service status",
+    "service logs",
+    "service print",
 ];
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod conversation;
+mod keeping;
 mod model;
 mod outages;
 mod process;

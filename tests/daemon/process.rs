@@ -14,7 +14,7 @@ use crate::server::{Gate, Server};
 use crate::support::{Home, PATIENCE, data, model, plain};
 
 /// `hark` in an environment of its own: this home, this model, no language model unless `more` says otherwise.
-fn hark(home: &Home, more: &[(&str, String)], arguments: &[&str]) -> Command {
+pub fn hark(home: &Home, more: &[(&str, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
     surround(&mut command, home, more);
     command.args(arguments);
@@ -33,7 +33,7 @@ fn surround(command: &mut Command, home: &Home, more: &[(&str, String)]) {
 }
 
 /// Runs it to its end, with everything that it printed.
-fn output(mut command: Command) -> Output {
+pub fn output(mut command: Command) -> Output {
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -72,11 +72,11 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     None
 }
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn events(output: &[u8]) -> Vec<Value> {
+pub fn events(output: &[u8]) -> Vec<Value> {
     String::from_utf8_lossy(output)
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON Lines and nothing else"))

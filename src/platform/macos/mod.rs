@@ -17,6 +17,9 @@ pub(super) use speech::Voice;
 
 pub(super) const NAME: &str = "macOS";
 pub(super) const INSTALL_COMMAND: &str = "brew install";
+pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Launchd;
+pub(super) const PROGRAM_PATH: &str =
+    "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 pub(super) const MICROPHONE_SETTINGS_HINT: &str = "Open System Settings, Privacy & Security, Microphone, and switch Hark on \
      (or the terminal that starts it). If it is on and Hark still hears nothing, switch it off and on again.";
 
