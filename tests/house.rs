@@ -458,7 +458,7 @@ fn the_tree_of_dependencies_stays_below_its_ceiling() {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
     let packages = lock.matches("[[package]]").count();
     assert!(
-        packages <= 380,
+        packages <= 470,
         "{packages} packages in Cargo.lock: raise the ceiling only with a reason in the commit"
     );
 }
