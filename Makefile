@@ -4,11 +4,12 @@ CARGO ?= cargo
 # A release build for people, a quick one for tests.
 HARK := target/release/hark
 
-.PHONY: help build demo test check-macos check-macos-bites lint unit docs deny train-starter clean
+.PHONY: help build app demo test check-macos check-macos-bites lint unit docs deny train-starter clean
 
 help:
 	@echo "make demo            build, then one spoken question and its spoken answer"
 	@echo "make build           the release binary, $(HARK)"
+	@echo "make app             Hark.app, signed, so that macOS grants it the microphone (on a Mac)"
 	@echo "make test            everything: lint, docs, licences, macOS type-check, all tests"
 	@echo "make check-macos     type-check the macOS code (on any machine)"
 	@echo "make train-starter   train the bundled speech model again (hours)"
@@ -16,6 +17,9 @@ help:
 build:
 	@.ci/setup build
 	$(CARGO) build --release --locked
+
+app: build
+	.ci/app
 
 demo:
 	@.ci/setup demo

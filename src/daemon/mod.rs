@@ -162,6 +162,11 @@ async fn start(
     reports: &mpsc::Sender<Report>,
     hold: Option<Arc<AtomicBool>>,
 ) -> anyhow::Result<(Effectors, Desk)> {
+    if matches!(plan.input, Input::Device(_)) {
+        // At the start and not in the first conversation: the service is started by its installation.
+        let asked = tokio::task::spawn_blocking(|| crate::platform::ask_for_microphone(ASK_LIMIT));
+        tracing::debug!(permission = ?asked.await?, "microphone");
+    }
     let source = parts::source(&plan.input, &plan.config, clock, hold.clone())?;
     let transcriber = parts::transcriber(&plan.config, &plan.places)?;
     let speaker = parts::speaker(&plan.config, &plan.output, clock, reports.clone())?;
@@ -206,6 +211,10 @@ async fn start(
         desk,
     ))
 }
+
+/// How long a person may take to answer whether Hark may use the microphone. After that the stream is opened all the same:
+/// it gives silence, which is told in words.
+const ASK_LIMIT: Duration = Duration::from_secs(120);
 
 fn policy(plan: &Plan) -> Policy {
     let config = &plan.config;

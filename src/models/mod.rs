@@ -130,8 +130,14 @@ impl Library {
             .as_deref()
             .and_then(Path::parent)
             .map(|bin| bin.join("../share/hark/models"));
+        // In an app the program lies in `Contents/MacOS`.
+        let bundle = exe
+            .as_deref()
+            .and_then(Path::parent)
+            .filter(|folder| folder.ends_with("Contents/MacOS"))
+            .map(|folder| folder.join("../Resources/models"));
         let source = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
-        let places = [named, Some(folder.clone()), installed, source];
+        let places = [named, Some(folder.clone()), bundle, installed, source];
         Self {
             folder,
             places: places.into_iter().flatten().collect(),

@@ -20,6 +20,8 @@ pub(super) fn microphone_permission() -> Permission {
     Permission::NotApplicable
 }
 
+pub(super) fn ask_for_microphone(_limit: std::time::Duration) {}
+
 pub(super) fn total_memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text

@@ -50,6 +50,16 @@ pub fn microphone_permission() -> Permission {
     system::microphone_permission()
 }
 
+/// Asks the user for the microphone where nobody has been asked yet, and waits for the answer: at most `limit`. The system
+/// shows the question once for each program and remembers the answer.
+#[must_use]
+pub fn ask_for_microphone(limit: std::time::Duration) -> Permission {
+    if microphone_permission() == Permission::NotAsked {
+        system::ask_for_microphone(limit);
+    }
+    microphone_permission()
+}
+
 /// Where the user can change [`microphone_permission`], as a sentence.
 #[must_use]
 pub fn microphone_settings_hint() -> &'static str {

@@ -18,6 +18,8 @@ pub(super) fn microphone_permission() -> Permission {
     Permission::NotApplicable
 }
 
+pub(super) fn ask_for_microphone(_limit: std::time::Duration) {}
+
 pub(super) fn total_memory_bytes() -> Option<u64> {
     None
 }

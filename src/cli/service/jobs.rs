@@ -1,6 +1,6 @@
 //! What `hark service` runs: Hark itself and a model server, made from the settings and this process's surroundings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::console::Console;
@@ -42,6 +42,8 @@ impl Scene {
                 "call it by its whole path",
             )
         })?;
+        // The program itself and not a link to it: macOS grants the microphone to the app around it.
+        let program = lasting(&program.canonicalize().unwrap_or(program));
         let logs = crate::platform::directories::from_environment()?.logs;
         let home = places.home.clone();
         let config_home = std::env::var_os("XDG_CONFIG_HOME")
@@ -161,6 +163,23 @@ impl Scene {
     }
 }
 
+/// The path that stays through an update: Homebrew keeps each version in a folder of its own and a link beside them.
+fn lasting(program: &Path) -> PathBuf {
+    let parts: Vec<_> = program.iter().collect();
+    let cellar = parts.iter().position(|part| *part == "Cellar");
+    match cellar {
+        Some(at) if parts.len() > at + 3 => {
+            let linked = parts[..at]
+                .iter()
+                .copied()
+                .chain(["opt".as_ref(), parts[at + 1]])
+                .chain(parts[at + 3..].iter().copied());
+            linked.collect()
+        }
+        _ => program.to_owned(),
+    }
+}
+
 /// The host and port of a local server's address.
 fn address(url: &str, name: JobName) -> anyhow::Result<(String, u16)> {
     let refused = |what: &str| {
@@ -195,4 +214,17 @@ fn which(program: &str) -> Option<PathBuf> {
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(program))
         .find(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_homebrew_is_named_by_the_link_that_survives_an_update() {
+        let named = lasting(Path::new("/opt/homebrew/Cellar/hark/0.1.0/bin/hark"));
+        assert_eq!(named, PathBuf::from("/opt/homebrew/opt/hark/bin/hark"));
+        let app = Path::new("/Applications/Hark.app/Contents/MacOS/hark");
+        assert_eq!(lasting(app), app);
+    }
 }

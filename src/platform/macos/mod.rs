@@ -37,6 +37,26 @@ pub(super) fn microphone_permission() -> Permission {
     }
 }
 
+/// The answer comes on a queue of the system's; the main thread need not run for it.
+pub(super) fn ask_for_microphone(limit: Duration) {
+    // SAFETY: a constant string of AVFoundation, which is linked.
+    let Some(audio) = (unsafe { AVMediaTypeAudio }) else {
+        return;
+    };
+    let (answered, answer) = std::sync::mpsc::sync_channel(1);
+    let on_answer = block2::RcBlock::new(move |granted: objc2::runtime::Bool| {
+        if answered.try_send(granted.as_bool()).is_err() {
+            tracing::debug!("the answer about the microphone came after the wait for it");
+        }
+    });
+    // SAFETY: `audio` is one of the two media types that it accepts; the system copies the block, which owns what it uses.
+    unsafe { AVCaptureDevice::requestAccessForMediaType_completionHandler(audio, &on_answer) };
+    match answer.recv_timeout(limit) {
+        Ok(granted) => tracing::info!(granted, "the user was asked for the microphone"),
+        Err(_) => tracing::warn!("nobody has answered the question for the microphone yet"),
+    }
+}
+
 pub(super) fn processor_name() -> Option<String> {
     let mut name = [0_u8; 128];
     let mut size = name.len();
