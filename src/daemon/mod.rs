@@ -171,7 +171,13 @@ async fn start(
     } else {
         Stay::Daemon
     };
-    let desk = Desk::new(&plan.config, backend, clock, stay);
+    let mut desk = Desk::new(&plan.config, backend, clock, stay);
+    if plan.keep_records {
+        let turns = parts::last_turns(&plan.config, &plan.places);
+        let now = crate::platform::clock::wall().timestamp().as_millisecond();
+        let resumed = desk.resume(&turns, now);
+        tracing::info!(turns = resumed, "goes on with the last conversation");
+    }
     let names = parts::Names {
         input: source.name.clone(),
         output: speaker.name.clone(),
