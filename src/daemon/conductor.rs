@@ -525,7 +525,12 @@ impl Conductor {
             }
             Effect::Ask { turn, question } => {
                 self.asked_at = self.clock.now();
-                for event in self.effectors.ask(&mut self.desk, turn, &question) {
+                let known = self.effectors.ask(&mut self.desk, turn, &question);
+                // What is known at once is its own sign that the question was taken.
+                if known.is_empty() {
+                    self.effectors.earcon();
+                }
+                for event in known {
                     self.agent(turn, event);
                 }
             }

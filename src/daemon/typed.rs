@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::desk::{Answering, DECLINED, Desk, Stay};
 use super::parts;
+use crate::agent::consent::Permissions;
+use crate::agent::tools::Toolbox;
 use crate::config::resolved::{Backend, Llm};
 use crate::config::{Config, Places};
 use crate::dialogue::AgentEvent;
@@ -99,9 +101,23 @@ pub async fn ask(
     show: Show<'_>,
     confirm: Confirm<'_>,
 ) -> anyhow::Result<TypedAnswer> {
+    ask_with_tools(typed, &Toolbox::default(), show, confirm).await
+}
+
+/// The same with these tools beside its own.
+///
+/// # Errors
+/// As there.
+pub async fn ask_with_tools(
+    typed: Typed<'_>,
+    tools: &Toolbox,
+    show: Show<'_>,
+    confirm: Confirm<'_>,
+) -> anyhow::Result<TypedAnswer> {
     let clock = Clock::start();
     let backend = parts::backend(typed.config).await?;
-    let desk = Desk::new(typed.config, backend, clock, Stay::OneTurn);
+    let mut desk = Desk::new(typed.config, backend, clock, Stay::OneTurn);
+    desk.equip(tools, Permissions::default(), Box::new(String::new));
     let mut session = Session {
         desk,
         clock,
