@@ -492,18 +492,25 @@ fn the_first_words_do_not_wait_for_an_earcon() {
     world.until_queued(samples.len());
     // A little of it has been heard when the answer comes.
     world.speaker.play(200);
-    world.say(ONE, 0, "one");
+    world.say(ONE, 0, "0.5 4000");
     world.send(SpeakCommand::End { turn: ONE });
+    // Nothing is played until the words have come: however slow the machine is, they do not wait.
+    world.until(0, |event| matches!(event, SpeakEvent::Synthesised { .. }));
+    world.until_queued(samples.len() - 200 + 1_000);
     world.until(50, finished(ONE));
     let flushed = world.speaker.state.lock().unwrap().flushed;
-    assert!(flushed > 0, "the rest of the earcon was dropped");
+    assert_eq!(
+        flushed as usize,
+        samples.len() - 200,
+        "the rest of the earcon was dropped"
+    );
     assert_eq!(world.heard(ONE), [(0, Extent::Whole)], "and no word");
 }
 
 #[test]
 fn nothing_beeps_into_an_answer() {
     let mut world = World::scripted();
-    world.say(ONE, 0, "one");
+    world.say(ONE, 0, "0.5 4000");
     world.until(0, |event| matches!(event, SpeakEvent::Synthesised { .. }));
     let before = world.speaker.state.lock().unwrap().heard.len();
     world.send(SpeakCommand::Earcon);
@@ -512,7 +519,7 @@ fn nothing_beeps_into_an_answer() {
     assert_eq!(before, 0);
     assert_eq!(world.heard(ONE), [(0, Extent::Whole)]);
     let mut alone = World::scripted();
-    alone.say(ONE, 0, "one");
+    alone.say(ONE, 0, "0.5 4000");
     alone.send(SpeakCommand::End { turn: ONE });
     alone.until(50, finished(ONE));
     assert_eq!(world.speaker.heard(), alone.speaker.heard());
