@@ -173,6 +173,15 @@ impl Anchor {
             self.when - samples_to_duration(self.at.since(pos))
         }
     }
+
+    /// The same tie, told for the sample that is (or will be) captured at `when`.
+    #[must_use]
+    pub fn until(self, when: Mono) -> Self {
+        Self {
+            at: self.at.plus(duration_to_samples(when.since(self.when))),
+            when: when.max(self.when),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,23 @@
 //! One answer of the resident model, as the dialogue hears of it: clauses that can be said, and the receipt's news.
 //!
-//! Run as one task a turn. Joins the model's stream ([`super::engine`]) with the clause splitter ([`super::spoken`]). The
-//! channel's fullness is the back-pressure; a receiver that is gone or a cancelled token ends the work and frees the
-//! backend's slot.
+//! Run as one task a turn. Joins the model's stream ([`super::engine`]) with the clause splitter ([`super::spoken`]) and the
+//! watch over silence ([`super::dead_air`]). The channel's fullness is the back-pressure; a receiver that is gone or a
+//! cancelled token ends the work, tools included, and frees the backend's slot.
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::dead_air::DeadAir;
 use super::engine::{self, Ask, FailureKind};
 use super::spoken::SpokenReply;
 use crate::dialogue::AgentEvent;
-use crate::flow::ReplyChunk;
+use crate::flow::{ReplyChunk, ToolUse};
 use crate::ids::{ChunkSeq, TurnId};
 use crate::llm::Usage;
+use crate::platform::clock;
 use crate::private::Private;
+use crate::time::Mono;
 
 /// Pieces of the model's stream that may wait for the splitter.
 const PIECES: usize = 64;
@@ -37,18 +41,40 @@ impl Chunks {
 
     /// The next clause as the dialogue takes it.
     pub fn chunk(&mut self, text: impl Into<Private<String>>) -> AgentEvent {
+        AgentEvent::Chunk(self.number(text.into()))
+    }
+
+    /// The same for words that only bridge a silence.
+    pub fn filler(&mut self, text: impl Into<Private<String>>) -> AgentEvent {
+        AgentEvent::Filler(self.number(text.into()))
+    }
+
+    fn number(&mut self, text: Private<String>) -> ReplyChunk {
         let chunk = ReplyChunk {
             turn: self.turn,
             seq: self.next,
-            text: text.into(),
+            text,
         };
         self.next = chunk.seq.next();
-        AgentEvent::Chunk(chunk)
+        chunk
     }
 }
 
+/// Who hears a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// Somebody who hears nothing while nothing is said.
+    Ear,
+    /// Somebody who sees that work is going on.
+    Eye,
+}
+
 /// Answers `ask` for `turn`; every event is handed to `out` wrapped by `wrap`. `explain` puts a failure into words that are
-/// said in place of (the rest of) the reply. `raw` gets the model's text as it wrote it, for a screen.
+/// said in place of (the rest of) the reply. `raw` gets the text as it was written, for a screen.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the two ends of one pipe, joined once"
+)]
 pub async fn answer<T: Send + 'static>(
     turn: TurnId,
     ask: Ask,
@@ -58,6 +84,11 @@ pub async fn answer<T: Send + 'static>(
     explain: impl Fn(FailureKind) -> String,
     raw: Option<mpsc::Sender<Private<String>>>,
 ) {
+    let listener = if raw.is_some() {
+        Listener::Eye
+    } else {
+        Listener::Ear
+    };
     let info = ask.backend.info();
     let (pieces, mut stream) = mpsc::channel(PIECES);
     let engine = tokio::spawn(engine::reply(ask, cancel.clone(), pieces));
@@ -66,15 +97,24 @@ pub async fn answer<T: Send + 'static>(
         spoken: SpokenReply::new(),
         usage: Usage::default(),
         info,
+        watch: (listener == Listener::Ear).then(Watch::new),
     };
-    while let Some(piece) = stream.recv().await {
-        if let (engine::AgentEvent::Text(text), Some(raw)) = (&piece, &raw)
-            && raw.send(text.clone()).await.is_err()
-        {
-            cancel.cancel();
-            return;
-        }
-        for event in reply.take(piece, &explain) {
+    loop {
+        let silence = reply.silence();
+        let events = tokio::select! {
+            piece = stream.recv() => {
+                let Some(piece) = piece else { break };
+                if let (Some(text), Some(raw)) = (written(&piece), &raw)
+                    && raw.send(text).await.is_err()
+                {
+                    cancel.cancel();
+                    return;
+                }
+                reply.take(piece, &explain)
+            }
+            () = silence => reply.excuse(),
+        };
+        for event in events {
             if cancel.is_cancelled() || out.send(wrap(turn, event)).await.is_err() {
                 cancel.cancel();
                 return;
@@ -92,14 +132,71 @@ pub async fn answer<T: Send + 'static>(
     }
 }
 
+/// What a screen shows of a piece.
+fn written(piece: &engine::AgentEvent) -> Option<Private<String>> {
+    match piece {
+        engine::AgentEvent::Text(text)
+        | engine::AgentEvent::Did(text)
+        | engine::AgentEvent::Asks(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// [`DeadAir`] on the runtime's clock.
+struct Watch {
+    began: Instant,
+    air: DeadAir,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            began: clock::timers(),
+            air: DeadAir::new(Mono::ZERO),
+        }
+    }
+
+    fn now(&self) -> Mono {
+        Mono::new(clock::timers().duration_since(self.began))
+    }
+}
+
 struct Reply {
     chunks: Chunks,
     spoken: SpokenReply,
     usage: Usage,
     info: crate::llm::BackendInfo,
+    /// Nobody watches over the silence of a screen.
+    watch: Option<Watch>,
 }
 
 impl Reply {
+    /// Ends when something must be said.
+    fn silence(&self) -> impl Future<Output = ()> + use<> {
+        let deadline = self
+            .watch
+            .as_ref()
+            .map(|watch| watch.began + watch.air.deadline().since_start());
+        async move {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What is said into a silence.
+    fn excuse(&mut self) -> Vec<AgentEvent> {
+        let words = self
+            .watch
+            .as_mut()
+            .and_then(|watch| watch.air.due(watch.now()));
+        words
+            .map(|words| self.chunks.filler(words))
+            .into_iter()
+            .collect()
+    }
+
     fn take(
         &mut self,
         piece: engine::AgentEvent,
@@ -126,6 +223,25 @@ impl Reply {
                 self.usage = usage;
                 Vec::new()
             }
+            engine::AgentEvent::ToolBegun { name, filler } => self.tool_begun(name, &filler),
+            engine::AgentEvent::ToolEnded { name, outcome } => {
+                vec![AgentEvent::Tool(ToolUse {
+                    name,
+                    outcome: outcome.to_owned(),
+                })]
+            }
+            engine::AgentEvent::Did(text) => {
+                let mut clauses = self.spoken.finish();
+                clauses.push(text.into_inner());
+                self.say(clauses)
+            }
+            engine::AgentEvent::Asks(question) => {
+                let mut clauses = self.spoken.finish();
+                clauses.push(question.into_inner());
+                let mut events = self.say(clauses);
+                events.push(AgentEvent::AskedBack);
+                events
+            }
             engine::AgentEvent::Done { .. } => {
                 let rest = self.spoken.finish();
                 let mut events = self.say(rest);
@@ -149,7 +265,25 @@ impl Reply {
         }
     }
 
+    /// What was written before a call is said now: nothing follows it until the tool is done.
+    fn tool_begun(&mut self, name: String, filler: &Private<String>) -> Vec<AgentEvent> {
+        let rest = self.spoken.finish();
+        let mut events = self.say(rest);
+        if let Some(watch) = &mut self.watch {
+            let now = watch.now();
+            watch.air.tool(now, filler.as_str());
+        }
+        events.push(AgentEvent::ToolBegun { name });
+        events
+    }
+
     fn say(&mut self, clauses: Vec<String>) -> Vec<AgentEvent> {
+        if let Some(watch) = &mut self.watch {
+            let now = watch.now();
+            for clause in &clauses {
+                watch.air.said(now, clause);
+            }
+        }
         clauses
             .into_iter()
             .map(|clause| self.chunks.chunk(clause))

@@ -2,9 +2,13 @@
 
 pub mod answer;
 pub mod clauses;
+pub mod consent;
+pub mod data;
+pub mod dead_air;
 pub mod decision;
 pub mod engine;
 pub mod intents;
+pub mod journal;
 pub mod prompt;
 pub mod spoken;
 pub mod tools;

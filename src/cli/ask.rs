@@ -6,15 +6,15 @@ use anyhow::Context as _;
 
 use super::Setting;
 use super::failure::Failure;
-use crate::daemon::typed::{Typed, TypedEvent};
+use crate::daemon::typed::{Consented, Typed, TypedEvent};
 
 /// Arguments of `hark ask`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  hark ask what is twelve plus thirty\n  cat notes.txt | hark ask summarise this\n  hark ask --speak tell me a joke"
+    after_help = "Examples:\n  hark ask what is twelve plus thirty\n  cat notes.txt | hark ask summarise this\n  echo what time is it | hark ask -\n  hark ask --speak tell me a joke"
 )]
 pub struct AskArgs {
-    /// The question; what is piped in follows it
+    /// The question; what is piped in is data for it. `-` reads the question itself from standard input
     #[arg(required = true)]
     text: Vec<String>,
     /// Says the answer, too
@@ -33,7 +33,7 @@ const MAX_PIPED_BYTES: u64 = 256 * 1024;
 /// # Errors
 /// No backend answers and no local intent fits (exit code 3); the backend failed (1).
 pub fn run(args: &AskArgs, setting: &Setting) -> anyhow::Result<()> {
-    let question = question(&args.text)?;
+    let (words, piped) = question(&args.text)?;
     let mut out = std::io::stdout();
     let json = args.json;
     let mut show = move |event: &TypedEvent<'_>| -> std::io::Result<()> {
@@ -48,10 +48,13 @@ pub fn run(args: &AskArgs, setting: &Setting) -> anyhow::Result<()> {
     let typed = Typed {
         config: &setting.config,
         places: &setting.places,
-        question: &question,
+        question: &words,
+        piped: piped.as_deref(),
         speak: args.speak,
     };
-    let answer = super::runtime()?.block_on(crate::daemon::typed::ask(typed, &mut show))?;
+    let question = typed.whole();
+    let answer =
+        super::runtime()?.block_on(crate::daemon::typed::ask(typed, &mut show, &mut confirm))?;
     let mut out = std::io::stdout();
     if args.json {
         let document = serde_json::json!({
@@ -86,33 +89,51 @@ fn report(receipt: &crate::flow::Receipt) {
     }
 }
 
-/// The words of the command line and what is piped in.
-fn question(words: &[String]) -> anyhow::Result<String> {
-    let mut question = words.join(" ");
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        let mut piped = Vec::new();
-        stdin
-            .lock()
-            .take(MAX_PIPED_BYTES + 1)
-            .read_to_end(&mut piped)
-            .context("cannot read what is piped in")?;
-        if u64::try_from(piped.len()).is_ok_and(|length| length > MAX_PIPED_BYTES) {
-            return Err(Failure::usage(
-                "more than 256 KiB are piped in, which no model here can read",
-                "cut it, for example with `head -c 200000`",
-            )
-            .into());
-        }
-        let piped = String::from_utf8(piped)
-            .map_err(|_| Failure::usage("what is piped in is no text", "pipe in UTF-8 text"))?;
-        if !piped.trim().is_empty() {
-            question.push_str("\n\n");
-            question.push_str(piped.trim_end());
-        }
-    }
+/// Asks at the terminal. Where standard input is no terminal nobody can be asked, and a pipe must not answer: it could be
+/// the text that wants the thing done.
+fn confirm(_question: &str) -> std::io::Result<Consented> {
+    super::console::with_standard_streams(|console| {
+        // The question itself is the end of the answer, which has just been printed.
+        writeln!(console.out)?;
+        let Some(answer) = console.ask("[y/N]")? else {
+            return Ok(Consented::Nobody);
+        };
+        Ok(match answer.to_lowercase().as_str() {
+            "y" | "yes" => Consented::Yes,
+            _ => Consented::No,
+        })
+    })
+}
+
+/// The question, and what is piped in beside it.
+fn question(words: &[String]) -> anyhow::Result<(String, Option<String>)> {
+    let (question, data) = match words {
+        [dash] if dash == "-" => (read_all()?.trim().to_owned(), None),
+        words if std::io::stdin().is_terminal() => (words.join(" "), None),
+        words => (words.join(" "), Some(read_all()?)),
+    };
     if question.trim().is_empty() {
         return Err(Failure::usage("there is no question", "say: hark ask what time is it").into());
     }
-    Ok(question)
+    Ok((question, data.filter(|data| !data.trim().is_empty())))
+}
+
+/// All of standard input, within the limit.
+fn read_all() -> anyhow::Result<String> {
+    let stdin = std::io::stdin();
+    let mut bytes = Vec::new();
+    stdin
+        .lock()
+        .take(MAX_PIPED_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .context("cannot read what is piped in")?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_PIPED_BYTES) {
+        return Err(Failure::usage(
+            "more than 256 KiB are piped in, which no model here can read",
+            "cut it, for example with `head -c 200000`",
+        )
+        .into());
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| Failure::usage("what is piped in is no text", "pipe in UTF-8 text").into())
 }

@@ -29,6 +29,10 @@ pub struct Config {
     pub llm: Llm,
     /// What answers.
     pub agent: Engine,
+    /// Who the assistant is to the user.
+    pub persona: Persona,
+    /// Sounds that are no speech.
+    pub sounds: Sounds,
     /// Text to speech.
     pub tts: Tts,
     /// The local inference gateway.
@@ -194,6 +198,24 @@ pub enum Engine {
     },
 }
 
+/// The rest of `agent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Persona {
+    /// Its name.
+    pub name: String,
+    /// How it is to be, in the user's words; `None` is as it is.
+    pub character: Option<String>,
+    /// How long after the last turn a restarted daemon goes on with the conversation; zero is never.
+    pub resume: Duration,
+}
+
+/// `sounds`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sounds {
+    /// Whether a short sound tells that a question was taken.
+    pub earcons: bool,
+}
+
 /// `tts`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tts {
@@ -309,6 +331,10 @@ impl Config {
             },
             llm: llm(&mut check),
             agent: engine(&mut check),
+            persona: persona(&mut check),
+            sounds: Sounds {
+                earcons: check.truth("sounds.earcons"),
+            },
             tts: tts(&mut check),
             gateway: gateway(&mut check, places),
             memory: Memory {
@@ -452,6 +478,22 @@ fn engine(check: &mut Check<'_>) -> Engine {
             );
             Engine::Builtin
         }
+    }
+}
+
+fn persona(check: &mut Check<'_>) -> Persona {
+    let character = check.optional("agent.persona", "");
+    // It is a part of every prompt: 600 letters are about 150 tokens.
+    if character
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > 600)
+    {
+        check.reject("agent.persona", "at most 600 characters long");
+    }
+    Persona {
+        name: check.name("agent.name"),
+        character,
+        resume: 60 * check.seconds("agent.resume_min", 0..=1_440),
     }
 }
 

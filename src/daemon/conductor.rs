@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::Desk;
+use super::desk::{Desk, Manner};
 use super::effectors::Effectors;
 use super::events::{Line, News, Sink};
 use crate::dialogue::{AgentEvent, Dialogue, Effect, Event, Policy, SpeakerEvent};
@@ -109,6 +109,8 @@ pub struct Conductor {
     input_ended: bool,
     /// Spans of utterances whose words are awaited.
     spans: HashMap<TurnId, (Span, Span)>,
+    /// The newest block that the ear has told of.
+    anchor: Anchor,
     /// When the live turn was asked.
     asked_at: Mono,
     /// Clauses of the live turn, for the `heard` lines.
@@ -144,6 +146,10 @@ impl Conductor {
             input_at: SamplePos(0),
             input_ended: false,
             spans: HashMap::new(),
+            anchor: Anchor {
+                at: SamplePos(0),
+                when: Mono::ZERO,
+            },
             asked_at: Mono::ZERO,
             clauses: HashMap::new(),
             unstored: HashMap::new(),
@@ -288,6 +294,7 @@ impl Conductor {
 
     fn ear(&mut self, event: EarEvent, anchor: Anchor) {
         self.input_at = self.input_at.max(anchor.at);
+        self.anchor = anchor;
         match event {
             EarEvent::Ready { format } => {
                 tracing::info!(
@@ -366,6 +373,11 @@ impl Conductor {
                         confidence: transcript.confidence,
                     };
                     self.emit(Some(transcript.turn), news);
+                    self.desk.said_like(Manner {
+                        turn: transcript.turn,
+                        language: transcript.language.clone(),
+                        began: speech.start,
+                    });
                 }
                 self.dispatch(Event::Transcribed(transcript));
             }
@@ -396,7 +408,7 @@ impl Conductor {
         // News of a turn that is no longer live says nothing to anyone.
         if self.dialogue.live_turn() == Some(turn) {
             match &event {
-                AgentEvent::Chunk(chunk) => self.emit(
+                AgentEvent::Chunk(chunk) | AgentEvent::Filler(chunk) => self.emit(
                     Some(turn),
                     News::Reply {
                         text: chunk.text.clone(),
@@ -416,6 +428,7 @@ impl Conductor {
                     };
                     self.emit(Some(turn), news);
                 }
+                AgentEvent::Tool(tool) => self.emit(Some(turn), News::tool(tool)),
                 AgentEvent::Failed { kind } => {
                     let message = super::words::agent_failure(kind);
                     self.emit(
@@ -471,20 +484,16 @@ impl Conductor {
                 }
             }
         };
-        let first = matches!(
-            &event,
-            SpeakerEvent::Audible {
-                seq: ChunkSeq(0),
-                ..
-            }
-        );
-        self.dispatch(Event::Speaker(event.clone()));
-        if let (true, SpeakerEvent::Audible { turn, .. }) = (first, &event) {
-            let start = self
-                .dialogue
-                .live_receipt()
-                .and_then(|receipt| receipt.first_audio_ms);
-            self.emit(Some(*turn), News::Speaking { start });
+        let audible = match &event {
+            SpeakerEvent::Audible { turn, .. } => Some(*turn),
+            _ => None,
+        };
+        let first_audio = |conductor: &Self| conductor.dialogue.live_receipt()?.first_audio_ms;
+        let before = first_audio(self);
+        self.dispatch(Event::Speaker(event));
+        // Words that only bridge a silence are no answer, and do not set it.
+        if let (Some(turn), None, Some(start)) = (audible, before, first_audio(self)) {
+            self.emit(Some(turn), News::Speaking { start: Some(start) });
         }
     }
 
@@ -516,7 +525,12 @@ impl Conductor {
             }
             Effect::Ask { turn, question } => {
                 self.asked_at = self.clock.now();
-                for event in self.effectors.ask(&mut self.desk, turn, &question) {
+                let known = self.effectors.ask(&mut self.desk, turn, &question);
+                // What is known at once is its own sign that the question was taken.
+                if known.is_empty() {
+                    self.effectors.earcon();
+                }
+                for event in known {
                     self.agent(turn, event);
                 }
             }
@@ -569,14 +583,34 @@ impl Conductor {
 
     fn record(&mut self, turn: Turn) {
         self.clauses.retain(|(of, _), _| *of != turn.id);
+        // A tool that was cut off had no chance to tell.
+        for tool in turn
+            .tools
+            .iter()
+            .filter(|tool| tool.outcome == "interrupted")
+        {
+            self.emit(Some(turn.id), News::tool(tool));
+        }
         self.effectors.settled(turn.id);
-        self.desk.remember(&turn);
+        let now = self.present();
+        self.desk.remember(&turn, now);
         self.unstored.insert(turn.id, turn.clone());
         let queued = self
             .effectors
             .record(turn.clone(), self.clock.now().since(self.asked_at));
         if !(queued && self.log_works) {
             self.stored(turn.id, false);
+        }
+    }
+
+    /// Where input and time stand. A fast file stands still while a turn is under way; a microphone does not.
+    fn present(&self) -> Anchor {
+        match self.hold {
+            Some(_) => Anchor {
+                at: self.input_at,
+                when: self.clock.now(),
+            },
+            None => self.anchor.until(self.clock.now()),
         }
     }
 

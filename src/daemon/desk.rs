@@ -1,7 +1,13 @@
-//! What the assistant has on its desk between turns: the history, the timers, the backend, what it has said last.
+//! What the assistant has on its desk between turns: the history, the timers, the backend, the tools, what it has said
+//! last, and the call that waits for the user's yes.
 //!
 //! Owned by the conductor (or by a verb that answers one typed question). Answers what the local intents know at once and
 //! hands everything else to the model as work for a task.
+
+mod agreement;
+mod resume;
+
+pub use agreement::DECLINED;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::parts;
 use crate::agent::answer::{Chunks, answer};
+use crate::agent::consent::{Consent, Held, Permission, Permissions};
+use crate::agent::data::as_data;
 use crate::agent::decision::Decision;
 use crate::agent::engine::{Ask, FailureKind, Limits};
 use crate::agent::intents::timers::{Timers, ringing_text};
@@ -19,10 +27,12 @@ use crate::agent::intents::trouble::{Complaints, Trouble};
 use crate::agent::intents::{
     Action, Context, Intent, IntentKind, Question, VolumeChange, match_intent, volume_text,
 };
+use crate::agent::journal::Journal;
 use crate::agent::prompt::{self, History};
 use crate::agent::spoken::spoken;
+use crate::agent::tools::Toolbox;
 use crate::config::Config;
-use crate::config::resolved::{Backend, Llm};
+use crate::config::resolved::{Backend, Llm, Persona};
 use crate::dialogue::AgentEvent;
 use crate::flow::{Outcome, Turn};
 use crate::ids::TurnId;
@@ -30,7 +40,7 @@ use crate::llm::{BackendInfo, LlmBackend, Message, backends};
 use crate::platform::clock::{self, Clock};
 use crate::platform::volume;
 use crate::private::Private;
-use crate::time::Mono;
+use crate::time::{Anchor, Mono, SamplePos};
 
 /// How an answer names the local intents as its backend.
 pub const INTENTS: &str = "intents";
@@ -79,12 +89,39 @@ pub struct Desk {
     complaints: Arc<Mutex<Complaints>>,
     history: History,
     timers: Timers,
-    /// The question of the live turn as the model gets it, until what was heard of its answer is known.
-    asked: Option<(TurnId, Message)>,
+    tools: Toolbox,
+    permissions: Permissions,
+    persona: Persona,
+    /// What the user asked to be remembered, as the model is told it.
+    facts: Facts,
+    consent: Consent,
+    /// Where input and time stood at the end of the question that waits for a yes.
+    asked_at: Anchor,
+    /// What is piped in with the next question.
+    attached: Option<String>,
+    /// How the words of the next turn were said.
+    manner: Option<Manner>,
+    /// The question of the live turn as the model gets it, and what its tools do, until what was heard of the answer is
+    /// known.
+    asked: Option<(TurnId, Message, Journal)>,
     last_reply: Option<String>,
     asked_back: Option<Question>,
     /// The last reply came from the model: a bare "yes" answers that.
     in_conversation: bool,
+}
+
+/// What the user asked to be remembered, one fact a line; read once a turn, so it must be quick.
+pub type Facts = Box<dyn Fn() -> String + Send>;
+
+/// How words were said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manner {
+    /// The turn that they became.
+    pub turn: TurnId,
+    /// ISO 639-1 code of their language.
+    pub language: String,
+    /// Where their first sound lies in the input.
+    pub began: SamplePos,
 }
 
 /// The backend in use; a task that finds another one puts it here.
@@ -107,11 +144,43 @@ impl Desk {
             complaints: Arc::default(),
             history: History::default(),
             timers: Timers::new(),
+            tools: Toolbox::default(),
+            permissions: Permissions::default(),
+            persona: config.persona.clone(),
+            facts: Box::new(String::new),
+            consent: Consent::default(),
+            asked_at: Anchor {
+                at: SamplePos(0),
+                when: Mono::ZERO,
+            },
+            attached: None,
+            manner: None,
             asked: None,
             last_reply: None,
             asked_back: None,
             in_conversation: false,
         }
+    }
+
+    /// Lays tools on the desk. Those that `permissions` deny are left out, so that the model never hears of them.
+    pub fn equip(&mut self, tools: &Toolbox, permissions: Permissions, facts: Facts) {
+        let offered = tools.all().iter().filter(|tool| {
+            let permission = permissions.of(&tool.spec().name);
+            permission != Some(Permission::Deny)
+        });
+        self.tools = Toolbox::new(offered.cloned().collect());
+        self.permissions = permissions;
+        self.facts = facts;
+    }
+
+    /// Takes a note of how the words of a turn were said, before [`Self::answer`] gets them.
+    pub fn said_like(&mut self, manner: Manner) {
+        self.manner = Some(manner);
+    }
+
+    /// Lays data beside the next question.
+    pub fn attach(&mut self, data: String) {
+        self.attached = Some(data);
     }
 
     /// The backend in use, for people: kind and address.
@@ -139,6 +208,13 @@ impl Desk {
     /// Answers `question`, or tells how.
     pub fn answer(&mut self, turn: TurnId, question: &Private<String>) -> Answering {
         let now = clock::wall();
+        let mut note = None;
+        if self.consent.is_open() {
+            match self.hear_answer(turn, question) {
+                Ok(answering) => return answering,
+                Err(refused) => note = refused,
+            }
+        }
         let context = Context {
             now: &now,
             mono: self.clock.now(),
@@ -147,21 +223,34 @@ impl Desk {
             asked: self.asked_back,
             in_conversation: self.in_conversation,
         };
-        let intent = match_intent(question.as_str(), &context);
-        let message = prompt::question(question.as_str(), Some(&prompt::moment(&now)));
-        self.asked = Some((turn, message.clone()));
+        let (whole, words) = match self.attached.take() {
+            None => (question.as_str().to_owned(), question.as_str().to_owned()),
+            Some(data) => (
+                format!("{}\n\n{data}", question.as_str()),
+                format!(
+                    "{}\n\n{}",
+                    question.as_str(),
+                    as_data("standard input", &data, u32::MAX)
+                ),
+            ),
+        };
+        let intent = match_intent(&whole, &context);
+        let moment = agreement::with_note(prompt::moment(&now), note.as_deref());
+        let message = prompt::question(&words, Some(&moment));
+        self.asked = Some((turn, message.clone(), Journal::default()));
         match intent {
             Some(intent) => self.act(turn, intent),
             None => {
                 self.asked_back = None;
-                Answering::Later(self.ask_model(turn, message))
+                Answering::Later(self.ask_model(turn, message, None))
             }
         }
     }
 
-    /// Takes a turn into the history: the question, and of the answer only what was heard.
-    pub fn remember(&mut self, turn: &Turn) {
-        let Some((_, message)) = self.asked.take_if(|(id, _)| *id == turn.id) else {
+    /// Takes a turn into the history: the question, what its tools did, and of the answer only what was heard. `now` is where
+    /// input and time stand.
+    pub fn remember(&mut self, turn: &Turn, now: Anchor) {
+        let Some((_, message, journal)) = self.asked.take_if(|(id, ..)| *id == turn.id) else {
             return;
         };
         let by_model = turn
@@ -174,9 +263,14 @@ impl Desk {
         if !turn.replied.as_str().is_empty() {
             self.last_reply = Some(turn.replied.as_str().to_owned());
         }
-        // What the model never saw and nobody heard would only confuse it.
-        if answered && (by_model || !turn.heard.as_str().is_empty()) {
-            self.history.push(message, turn.heard.as_str());
+        if let Some(held) = journal.take_held() {
+            self.open_question(turn, held, now);
+        }
+        let (between, rest) = journal.messages(turn.heard.as_str());
+        // What the model never saw and nobody heard would only confuse it; what its tools did it must know.
+        let told = answered && (by_model || !turn.heard.as_str().is_empty());
+        if told || !between.is_empty() {
+            self.history.push_with(message, between, &rest);
         }
     }
 
@@ -214,7 +308,8 @@ impl Desk {
         }
     }
 
-    fn ask_model(&mut self, turn: TurnId, question: Message) -> Work {
+    /// Lets the model answer; `granted` is a call that the user has just agreed to.
+    fn ask_model(&mut self, turn: TurnId, question: Message, granted: Option<Held>) -> Work {
         let limits = Limits {
             max_tokens: self.llm.max_tokens,
             temperature: self.llm.temperature,
@@ -222,7 +317,22 @@ impl Desk {
             ..Limits::default()
         };
         self.history.fit(limits.prompt_tokens / 2);
-        let history = self.history.clone();
+        let journal = self.asked.as_ref().map(|(_, _, journal)| journal.clone());
+        let system = prompt::system(
+            &self.persona.name,
+            self.persona.character.as_deref(),
+            &(self.facts)(),
+        );
+        let prepared = Prepared {
+            system: Arc::from(system),
+            history: self.history.clone(),
+            question,
+            tools: self.tools.clone(),
+            permissions: self.permissions.clone(),
+            granted,
+            journal: journal.unwrap_or_default(),
+            limits,
+        };
         let (backend, complaints, llm) = (
             Arc::clone(&self.backend),
             Arc::clone(&self.complaints),
@@ -236,15 +346,7 @@ impl Desk {
                     return;
                 };
                 let name = backend.info().name;
-                let ask = Ask {
-                    backend,
-                    system: Arc::from(prompt::SYSTEM),
-                    history,
-                    question,
-                    tools: Vec::new(),
-                    limits,
-                    decided: Decision::made(),
-                };
+                let ask = prepared.ask(backend);
                 let explain = {
                     let complaints = Arc::clone(&complaints);
                     move |kind| complaints_say(&complaints, name, trouble(kind))
@@ -258,6 +360,35 @@ impl Desk {
                 answer(turn, ask, cancel, out, wrap, explain, raw).await;
             })
         })
+    }
+}
+
+/// All of an [`Ask`] but who answers.
+struct Prepared {
+    system: Arc<str>,
+    history: History,
+    question: Message,
+    tools: Toolbox,
+    permissions: Permissions,
+    granted: Option<Held>,
+    journal: Journal,
+    limits: Limits,
+}
+
+impl Prepared {
+    fn ask(self, backend: Arc<dyn LlmBackend>) -> Ask {
+        Ask {
+            backend,
+            system: self.system,
+            history: self.history,
+            question: self.question,
+            tools: self.tools,
+            permissions: self.permissions,
+            granted: self.granted,
+            journal: self.journal,
+            limits: self.limits,
+            decided: Decision::made(),
+        }
     }
 }
 
@@ -307,7 +438,9 @@ fn trouble(kind: FailureKind) -> Trouble {
         | FailureKind::Protocol
         | FailureKind::TimeLimit
         | FailureKind::Empty
-        | FailureKind::UnknownTool => Trouble::Failed,
+        | FailureKind::UnknownTool
+        | FailureKind::BadCall
+        | FailureKind::TooManyCalls => Trouble::Failed,
     }
 }
 
@@ -322,15 +455,30 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// The events of an answer that is known at once.
 fn said(turn: TurnId, kind: IntentKind, say: &str) -> Vec<AgentEvent> {
+    told(
+        turn,
+        name(kind),
+        Some(spoken(say)).filter(|say| !say.is_empty()),
+        [],
+    )
+}
+
+/// The same for clauses that are said as they are, and what else there is to tell.
+fn told(
+    turn: TurnId,
+    by: &str,
+    clauses: impl IntoIterator<Item = String>,
+    more: impl IntoIterator<Item = AgentEvent>,
+) -> Vec<AgentEvent> {
     let mut chunks = Chunks::new(turn);
-    let mut events = Vec::with_capacity(2);
-    let say = spoken(say);
-    if !say.is_empty() {
-        events.push(chunks.chunk(say));
-    }
+    let mut events: Vec<AgentEvent> = clauses
+        .into_iter()
+        .map(|clause| chunks.chunk(clause))
+        .collect();
+    events.extend(more);
     events.push(AgentEvent::Done {
         backend: INTENTS.to_owned(),
-        model: Some(name(kind).to_owned()),
+        model: Some(by.to_owned()),
         prompt_tokens: None,
         cached_tokens: None,
     });

@@ -28,6 +28,8 @@ pub struct Effectors {
     speaker: SpeakerHandle,
     ear: Ear,
     store: Option<StoreHandle>,
+    /// Whether a sound tells that a question was taken.
+    earcons: bool,
     /// Agent tasks that run, by turn.
     tasks: HashMap<TurnId, CancellationToken>,
 }
@@ -51,7 +53,22 @@ impl Effectors {
             speaker,
             ear,
             store,
+            earcons: false,
             tasks: HashMap::new(),
+        }
+    }
+
+    /// Switches the sound on that tells that a question was taken.
+    #[must_use]
+    pub fn with_earcons(self, earcons: bool) -> Self {
+        Self { earcons, ..self }
+    }
+
+    /// Plays the sound that tells that a question was taken, where that is wanted.
+    pub fn earcon(&self) {
+        // One that the speaking thread has no room for is no loss.
+        if self.earcons && !self.speaker.tell(SpeakCommand::Earcon) {
+            tracing::debug!("no room for an earcon");
         }
     }
 

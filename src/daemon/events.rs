@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::dialogue::Ignored;
-use crate::flow::{Outcome, Receipt};
+use crate::flow::{Outcome, Receipt, ToolUse};
 use crate::ids::TurnId;
 use crate::private::Private;
 
@@ -76,6 +76,13 @@ pub enum News {
         /// Of those, cached.
         cached_tokens: Option<u32>,
     },
+    /// A tool was used, or a call was refused.
+    Tool {
+        /// Its name.
+        name: String,
+        /// `ok`, or why not.
+        outcome: String,
+    },
     /// A clause of the reply.
     Reply {
         /// What will be said.
@@ -121,6 +128,17 @@ pub enum News {
         /// The sentence, with what to do next.
         message: String,
     },
+}
+
+impl News {
+    /// A tool's use.
+    #[must_use]
+    pub fn tool(tool: &ToolUse) -> Self {
+        Self::Tool {
+            name: tool.name.clone(),
+            outcome: tool.outcome.clone(),
+        }
+    }
 }
 
 /// Where lines go. Called on the conductor's task: it must not block for long.

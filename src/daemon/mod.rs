@@ -20,6 +20,8 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::consent::Permissions;
+use crate::agent::tools::Toolbox;
 use crate::config::{Config, Places};
 use crate::dialogue::{BargeIn, Policy, Start};
 use crate::platform::clock::Clock;
@@ -123,6 +125,19 @@ pub async fn run_until(
     sink: Sink,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
+    run_with_tools(plan, &Toolbox::default(), sink, shutdown).await
+}
+
+/// The same with these tools beside its own.
+///
+/// # Errors
+/// See [`run`].
+pub async fn run_with_tools(
+    plan: Plan,
+    tools: &Toolbox,
+    sink: Sink,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Summary> {
     for setting in parts::without_effect(&plan.config)? {
         tracing::warn!(setting, "has no effect in this version");
     }
@@ -138,7 +153,8 @@ pub async fn run_until(
         } | Input::Samples { .. }
     )
     .then(|| Arc::new(AtomicBool::new(false)));
-    let (effectors, desk) = start(&plan, clock, &reports, hold.clone()).await?;
+    let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone()).await?;
+    desk.equip(tools, Permissions::default(), Box::new(String::new));
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -176,7 +192,13 @@ async fn start(
     } else {
         Stay::Daemon
     };
-    let desk = Desk::new(&plan.config, backend, clock, stay);
+    let mut desk = Desk::new(&plan.config, backend, clock, stay);
+    if plan.keep_records {
+        let turns = parts::last_turns(&plan.config, &plan.places);
+        let now = crate::platform::clock::wall().timestamp().as_millisecond();
+        let resumed = desk.resume(&turns, now);
+        tracing::info!(turns = resumed, "goes on with the last conversation");
+    }
     let names = parts::Names {
         input: source.name.clone(),
         output: speaker.name.clone(),
@@ -207,7 +229,8 @@ async fn start(
             speaker.thread,
             ear,
             store,
-        ),
+        )
+        .with_earcons(earcons(plan)),
         desk,
     ))
 }
@@ -215,6 +238,15 @@ async fn start(
 /// How long a person may take to answer whether Hark may use the microphone. After that the stream is opened all the same:
 /// it gives silence, which is told in words.
 const ASK_LIMIT: Duration = Duration::from_secs(120);
+
+/// A file that is written as fast as it can be has no time in which a sound would tell anybody anything.
+fn earcons(plan: &Plan) -> bool {
+    let heard = match plan.output {
+        Output::Device(_) => true,
+        Output::File { pace, .. } => pace == Pace::RealTime,
+    };
+    plan.config.sounds.earcons && heard
+}
 
 fn policy(plan: &Plan) -> Policy {
     let config = &plan.config;

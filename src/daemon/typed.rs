@@ -1,19 +1,22 @@
 //! A typed question outside a running daemon: the same intents, agent and log, without an ear.
 
+use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
-use super::desk::{Answering, Desk, Stay};
+use super::desk::{Answering, DECLINED, Desk, Stay};
 use super::parts;
+use crate::agent::consent::Permissions;
+use crate::agent::tools::Toolbox;
 use crate::config::resolved::{Backend, Llm};
 use crate::config::{Config, Places};
 use crate::dialogue::AgentEvent;
-use crate::flow::{Outcome, Receipt, Turn};
+use crate::flow::{Outcome, Receipt, ToolUse, Turn};
 use crate::ids::TurnId;
 use crate::platform::clock::Clock;
 use crate::private::Private;
-use crate::time::Span;
+use crate::time::{Anchor, Mono, SamplePos, Span};
 
 /// A question.
 #[derive(Debug)]
@@ -24,8 +27,21 @@ pub struct Typed<'a> {
     pub places: &'a Places,
     /// The words.
     pub question: &'a str,
+    /// What is piped in: data for the question, and never the user's own words.
+    pub piped: Option<&'a str>,
     /// Whether the answer is said, too.
     pub speak: bool,
+}
+
+impl Typed<'_> {
+    /// The words and what is piped in, as one text.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        match self.piped {
+            Some(piped) => format!("{}\n\n{}", self.question, piped.trim_end()),
+            None => self.question.to_owned(),
+        }
+    }
 }
 
 /// What the answer brings, as it comes.
@@ -59,60 +75,98 @@ pub struct TypedAnswer {
     pub failure: Option<TypedFailure>,
 }
 
-/// Answers; `show` gets each piece as it comes.
+/// What somebody who was asked for consent has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consented {
+    /// Yes.
+    Yes,
+    /// Anything else.
+    No,
+    /// Nobody can be asked.
+    Nobody,
+}
+
+/// Asks a person for consent: gets the question, and must not answer for them.
+pub type Confirm<'a> = &'a mut dyn FnMut(&str) -> std::io::Result<Consented>;
+
+/// Where pieces of the answer go.
+pub type Show<'a> = &'a mut dyn FnMut(&TypedEvent<'_>) -> std::io::Result<()>;
+
+/// Answers; `show` gets each piece as it comes, `confirm` is asked before something is done that cannot be undone.
 ///
 /// # Errors
-/// The settings do not allow a backend, or `show` failed. A backend that fails is an answer with a failure.
+/// The settings do not allow a backend, or `show` or `confirm` failed. A backend that fails is an answer with a failure.
 pub async fn ask(
     typed: Typed<'_>,
-    show: &mut dyn FnMut(&TypedEvent<'_>) -> std::io::Result<()>,
+    show: Show<'_>,
+    confirm: Confirm<'_>,
+) -> anyhow::Result<TypedAnswer> {
+    ask_with_tools(typed, &Toolbox::default(), show, confirm).await
+}
+
+/// The same with these tools beside its own.
+///
+/// # Errors
+/// As there.
+pub async fn ask_with_tools(
+    typed: Typed<'_>,
+    tools: &Toolbox,
+    show: Show<'_>,
+    confirm: Confirm<'_>,
 ) -> anyhow::Result<TypedAnswer> {
     let clock = Clock::start();
-    let asked = clock.now();
     let backend = parts::backend(typed.config).await?;
     let mut desk = Desk::new(typed.config, backend, clock, Stay::OneTurn);
-    let turn = TurnId(1);
-    let question = Private::from(typed.question);
-    let (out, mut reports) = mpsc::channel(parts::AGENT_EVENTS);
-    let mut answer = Progress {
-        receipt: Receipt::default(),
-        text: String::new(),
-        clauses: Vec::new(),
-        failure: None,
+    desk.equip(tools, Permissions::default(), Box::new(String::new));
+    let mut session = Session {
+        desk,
+        clock,
+        asked: clock.now(),
+        answer: Progress::default(),
+        show,
     };
-    match desk.answer(turn, &question) {
-        Answering::Now { events, text } => {
-            for event in events {
-                answer.take(event, 0);
+    let question = Private::from(typed.question);
+    if let Some(piped) = typed.piped {
+        session.desk.attach(piped.to_owned());
+    }
+    let answering = session.desk.answer(TurnId(1), &question);
+    let question = Private::new(typed.whole());
+    session.follow(answering).await?;
+    let mut turn = TurnId(1);
+    let mut unconfirmed = None;
+    while let Some(asked) = session.question(turn, &question) {
+        turn = turn.next();
+        match confirm(&asked)? {
+            Consented::Yes => {
+                let work = session.desk.agreed_by_key(turn);
+                let work = work.context("the question that was confirmed is gone")?;
+                session.answer.gap(session.show)?;
+                session.follow(Answering::Later(work)).await?;
             }
-            answer.write(text.as_str(), show)?;
-        }
-        Answering::Later(work) => {
-            let (raw, mut pieces) = mpsc::channel(parts::AGENT_EVENTS);
-            let task = tokio::spawn(work(CancellationToken::new(), out, Some(raw)));
-            loop {
-                tokio::select! {
-                    Some(piece) = pieces.recv() => answer.write(piece.as_str(), show)?,
-                    Some(report) = reports.recv() => if let Report::Agent(_, event) = report {
-                        answer.take(event, clock.now().millis_from(asked));
-                    },
-                    else => break,
-                }
+            Consented::No => {
+                session.answer.refused("declined");
+                session.answer.gap(session.show)?;
+                session.answer.write(DECLINED, session.show)?;
+                break;
             }
-            task.await?;
-            answer.explain(show)?;
+            Consented::Nobody => {
+                session.answer.refused("not_asked");
+                unconfirmed = Some(asked);
+                break;
+            }
         }
     }
-    let record = answer.record(turn, question);
+    let record = session.answer.record(TurnId(1), question);
     keep(&typed, &record)?;
     if typed.speak && !record.replied.as_str().is_empty() {
         let output = super::Output::Device(typed.config.audio.output.clone());
         super::say(typed.config, &output, record.replied.as_str())?;
     }
-    let failure = record
-        .failure
-        .as_deref()
-        .map(|kind| failure(kind, typed.config));
+    let failure = match (&record.failure, unconfirmed) {
+        (Some(kind), _) => Some(failure(kind, typed.config)),
+        (None, Some(asked)) => Some(nobody_to_ask(&asked)),
+        (None, None) => None,
+    };
     Ok(TypedAnswer {
         text: record.replied,
         outcome: record.outcome,
@@ -121,6 +175,58 @@ pub async fn ask(
     })
 }
 
+/// One question and what becomes of it.
+struct Session<'a> {
+    desk: Desk,
+    clock: Clock,
+    asked: Mono,
+    answer: Progress,
+    show: Show<'a>,
+}
+
+impl Session<'_> {
+    /// Follows an answer to its end.
+    async fn follow(&mut self, answering: Answering) -> anyhow::Result<()> {
+        let work = match answering {
+            Answering::Now { events, text } => {
+                for event in events {
+                    self.answer.take(event, 0);
+                }
+                self.answer.write(text.as_str(), self.show)?;
+                return Ok(());
+            }
+            Answering::Later(work) => work,
+        };
+        let (out, mut reports) = mpsc::channel(parts::AGENT_EVENTS);
+        let (raw, mut pieces) = mpsc::channel(parts::AGENT_EVENTS);
+        let task = tokio::spawn(work(CancellationToken::new(), out, Some(raw)));
+        loop {
+            tokio::select! {
+                Some(piece) = pieces.recv() => self.answer.write(piece.as_str(), self.show)?,
+                Some(report) = reports.recv() => if let Report::Agent(_, event) = report {
+                    self.answer.take(event, self.clock.now().millis_from(self.asked));
+                },
+                else => break,
+            }
+        }
+        task.await?;
+        self.answer.explain(self.show)?;
+        Ok(())
+    }
+
+    /// The question of consent that `turn` has ended with.
+    fn question(&mut self, turn: TurnId, asked: &Private<String>) -> Option<String> {
+        let record = self.answer.clone().record(turn, asked.clone());
+        let now = Anchor {
+            at: SamplePos(0),
+            when: self.clock.now(),
+        };
+        self.desk.remember(&record, now);
+        self.desk.question().map(str::to_owned)
+    }
+}
+
+#[derive(Clone, Default)]
 struct Progress {
     receipt: Receipt,
     /// As it was written, for the screen and the log.
@@ -128,23 +234,17 @@ struct Progress {
     /// As it is said.
     clauses: Vec<String>,
     failure: Option<String>,
+    tools: Vec<ToolUse>,
 }
 
 impl Progress {
-    fn write(
-        &mut self,
-        piece: &str,
-        show: &mut dyn FnMut(&TypedEvent<'_>) -> std::io::Result<()>,
-    ) -> std::io::Result<()> {
+    fn write(&mut self, piece: &str, show: Show<'_>) -> std::io::Result<()> {
         self.text.push_str(piece);
         show(&TypedEvent::Text(piece))
     }
 
     /// What only has words to be said (a backend that failed, the volume) is shown, too.
-    fn explain(
-        &mut self,
-        show: &mut dyn FnMut(&TypedEvent<'_>) -> std::io::Result<()>,
-    ) -> std::io::Result<()> {
+    fn explain(&mut self, show: Show<'_>) -> std::io::Result<()> {
         if let (true, Some(words)) = (
             self.text.is_empty() || self.failure.is_some(),
             self.clauses.last().cloned(),
@@ -153,6 +253,21 @@ impl Progress {
             self.write(&format!("{gap}{words}"), show)?;
         }
         Ok(())
+    }
+
+    /// Begins a new line, where something was written.
+    fn gap(&mut self, show: Show<'_>) -> std::io::Result<()> {
+        if self.text.is_empty() || self.text.ends_with('\n') {
+            return Ok(());
+        }
+        self.write("\n", show)
+    }
+
+    /// Notes that the call which was held last is not made.
+    fn refused(&mut self, outcome: &str) {
+        if let Some(tool) = self.tools.last_mut() {
+            tool.outcome = outcome.to_owned();
+        }
     }
 
     fn take(&mut self, event: AgentEvent, ms: i64) {
@@ -169,7 +284,8 @@ impl Progress {
                 self.receipt.first_clause_ms = self.receipt.first_clause_ms.or(Some(ms));
                 self.clauses.push(chunk.text.into_inner());
             }
-            AgentEvent::Tool(_) => {}
+            AgentEvent::Tool(tool) => self.tools.push(tool),
+            AgentEvent::Filler(_) | AgentEvent::ToolBegun { .. } | AgentEvent::AskedBack => {}
             AgentEvent::Done {
                 backend,
                 model,
@@ -202,7 +318,7 @@ impl Progress {
                 Outcome::Completed
             },
             failure: self.failure,
-            tools: Vec::new(),
+            tools: self.tools,
             receipt: self.receipt,
         }
     }
@@ -216,15 +332,28 @@ fn keep(typed: &Typed<'_>, record: &Turn) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn nobody_to_ask(question: &str) -> TypedFailure {
+    TypedFailure {
+        code: 1,
+        message: format!(
+            "not done, because it needs a yes and nobody can be asked here: {question}"
+        ),
+        next: "run the command at a terminal, without a pipe, and answer the question".to_owned(),
+    }
+}
+
 fn failure(kind: &str, config: &Config) -> TypedFailure {
     let unreachable = matches!(kind, "backend_unreachable" | "no_backend");
     TypedFailure {
         code: if unreachable { 3 } else { 1 },
         message: format!("the language model gave no whole answer ({kind})"),
-        next: if unreachable {
-            start(&config.llm)
-        } else {
-            "look at the server's own log, then try again".to_owned()
+        next: match kind {
+            "backend_unreachable" | "no_backend" => start(&config.llm),
+            "prompt_too_long" => {
+                "ask about less, for example through `head -c 20000`, or raise the model's context"
+                    .to_owned()
+            }
+            _ => "look at the server's own log, then try again".to_owned(),
         },
     }
 }

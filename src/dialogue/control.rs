@@ -230,7 +230,7 @@ impl Dialogue {
             } => {
                 self.hushed(now, *live, outcome, next, user, out);
             }
-            Phase::Settling { .. } => self.settled(now, out),
+            Phase::Settling { window, .. } => self.settled(now, window, out),
         }
     }
 }

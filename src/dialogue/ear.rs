@@ -151,9 +151,9 @@ impl Dialogue {
                     by,
                 };
             }
-            Phase::Settling { until } => {
+            settling @ Phase::Settling { .. } => {
                 out.push(Effect::Ignore(Ignored::Echo));
-                self.phase = Phase::Settling { until };
+                self.phase = settling;
             }
             Phase::Closed => self.phase = Phase::Closed,
         }

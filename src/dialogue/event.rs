@@ -93,8 +93,17 @@ pub enum AgentEvent {
     FirstToken,
     /// A clause is ready to be said.
     Chunk(ReplyChunk),
-    /// A tool was used.
+    /// Words to bridge a silence: said like a clause, and no part of the answer.
+    Filler(ReplyChunk),
+    /// A tool began its work.
+    ToolBegun {
+        /// Its name.
+        name: String,
+    },
+    /// A tool was used, or a call was refused.
     Tool(ToolUse),
+    /// The last clause asks for the user's consent: the ear stays open for the answer without a wake phrase.
+    AskedBack,
     /// The reply is whole.
     Done {
         /// The backend, or `intents`.

@@ -26,6 +26,8 @@ struct Said {
     seq: ChunkSeq,
     text: Private<String>,
     extent: Option<Extent>,
+    /// It bridges a silence: neither the record nor the receipt takes it for the answer.
+    filler: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -43,6 +45,10 @@ pub(super) struct Live {
     pub complete: bool,
     pub failure: Option<String>,
     pub tools: Vec<ToolUse>,
+    /// Tools that have begun and not ended.
+    working: Vec<String>,
+    /// The answer ends with a question of consent.
+    pub asked_back: bool,
     pub receipt: Receipt,
 }
 
@@ -60,6 +66,8 @@ impl Live {
             complete: false,
             failure: None,
             tools: Vec::new(),
+            working: Vec::new(),
+            asked_back: false,
             receipt: Receipt::default(),
         }
     }
@@ -85,14 +93,21 @@ impl Live {
             AgentEvent::Chunk(chunk) => {
                 self.receipt.first_clause_ms =
                     self.receipt.first_clause_ms.or(self.after_speech(now));
-                self.said.push(Said {
-                    seq: chunk.seq,
-                    text: chunk.text.clone(),
-                    extent: None,
-                });
+                self.queue(&chunk, false);
                 return Some(chunk);
             }
-            AgentEvent::Tool(tool) => self.tools.push(tool),
+            AgentEvent::Filler(chunk) => {
+                self.queue(&chunk, true);
+                return Some(chunk);
+            }
+            AgentEvent::ToolBegun { name } => self.working.push(name),
+            AgentEvent::Tool(tool) => {
+                if let Some(at) = self.working.iter().position(|name| *name == tool.name) {
+                    self.working.remove(at);
+                }
+                self.tools.push(tool);
+            }
+            AgentEvent::AskedBack => self.asked_back = true,
             AgentEvent::Done {
                 backend,
                 model,
@@ -111,6 +126,19 @@ impl Live {
             }
         }
         None
+    }
+
+    fn queue(&mut self, chunk: &ReplyChunk, filler: bool) {
+        self.said.push(Said {
+            seq: chunk.seq,
+            text: chunk.text.clone(),
+            extent: None,
+            filler,
+        });
+    }
+
+    fn is_filler(&self, seq: ChunkSeq) -> bool {
+        self.said.iter().any(|said| said.seq == seq && said.filler)
     }
 
     pub fn synthesised(&mut self, when: Mono) {
@@ -132,8 +160,16 @@ impl Live {
 
     /// The record of this turn.
     pub fn into_turn(self, outcome: Outcome) -> Turn {
-        let replied = join(self.said.iter().map(|said| said.text.as_str().to_owned()));
-        let heard = join(self.said.iter().filter_map(heard_part));
+        let answer = || self.said.iter().filter(|said| !said.filler);
+        let replied = join(answer().map(|said| said.text.as_str().to_owned()));
+        let heard = join(answer().filter_map(heard_part));
+        // What was under way when the turn was cut off.
+        let cut = self.working.into_iter().map(|name| ToolUse {
+            name,
+            outcome: "interrupted".to_owned(),
+        });
+        let mut tools = self.tools;
+        tools.extend(cut);
         Turn {
             id: self.turn,
             span: self.span,
@@ -144,7 +180,7 @@ impl Live {
             heard: Private::new(heard),
             outcome,
             failure: self.failure,
-            tools: self.tools,
+            tools,
             receipt: self.receipt,
         }
     }
@@ -188,9 +224,14 @@ pub(super) fn record(live: Live, outcome: Outcome, out: &mut Vec<Effect>) {
 /// Takes over what the speaker tells without ending anything.
 pub(super) fn note(live: &mut Live, event: SpeakerEvent) {
     match event {
-        SpeakerEvent::Synthesised { when, .. } => live.synthesised(when),
-        SpeakerEvent::Audible { when, .. } => live.audible(when),
+        SpeakerEvent::Synthesised { seq, when, .. } if !live.is_filler(seq) => {
+            live.synthesised(when)
+        }
+        SpeakerEvent::Audible { seq, when, .. } if !live.is_filler(seq) => live.audible(when),
         SpeakerEvent::Heard(heard) => live.heard(heard),
-        SpeakerEvent::Finished { .. } | SpeakerEvent::Failed { .. } => {}
+        SpeakerEvent::Synthesised { .. }
+        | SpeakerEvent::Audible { .. }
+        | SpeakerEvent::Finished { .. }
+        | SpeakerEvent::Failed { .. } => {}
     }
 }

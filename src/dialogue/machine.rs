@@ -10,6 +10,7 @@ use crate::time::Mono;
 
 use super::effect::Effect;
 use super::event::Event;
+use super::live::Live;
 use super::phase::{Gate, Phase, Rest, WaitReason};
 use super::policy::{Policy, Start};
 
@@ -73,7 +74,7 @@ impl Dialogue {
     pub fn deadline(&self) -> Option<Mono> {
         match &self.phase {
             Phase::Idle | Phase::Closed => None,
-            Phase::Listening { until } | Phase::Settling { until } => Some(*until),
+            Phase::Listening { until } | Phase::Settling { until, .. } => Some(*until),
             Phase::Hearing { by, .. } | Phase::Holding { by, .. } | Phase::Hushing { by, .. } => {
                 Some(*by)
             }
@@ -160,14 +161,20 @@ impl Dialogue {
         };
     }
 
+    /// How long a follow-up to this answer needs no wake phrase.
+    pub(super) fn window(&self, live: &Live) -> Duration {
+        match (live.asked_back, self.policy.follow_up) {
+            (true, follow_up) if follow_up > Duration::ZERO => follow_up.max(self.policy.consent),
+            (_, follow_up) => follow_up,
+        }
+    }
+
     /// Where to rest after an answer: a follow-up needs no wake phrase for a while.
-    pub(super) fn rest_after_answer(&self, now: Mono) -> Rest {
+    pub(super) fn rest_after_answer(&self, now: Mono, window: Duration) -> Rest {
         match self.policy.start {
-            Start::Phrase(_) | Start::Key if self.policy.follow_up > Duration::ZERO => {
-                Rest::Listening {
-                    until: now + self.policy.follow_up,
-                }
-            }
+            Start::Phrase(_) | Start::Key if window > Duration::ZERO => Rest::Listening {
+                until: now + window,
+            },
             _ => Rest::Idle,
         }
     }

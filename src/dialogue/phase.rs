@@ -1,5 +1,7 @@
 //! Where a conversation stands. Data lives inside the variants: nothing beside them has to agree with them.
 
+use std::time::Duration;
+
 use crate::flow::{Outcome, Transcript, Utterance};
 use crate::ids::TurnId;
 use crate::time::{Mono, Span};
@@ -95,7 +97,11 @@ pub(super) enum Phase {
         by: Mono,
     },
     /// Our last sample has been played; the room is falling silent.
-    Settling { until: Mono },
+    Settling {
+        until: Mono,
+        /// How long a follow-up then needs no wake phrase.
+        window: Duration,
+    },
     /// Shut down: nothing has effects any more.
     Closed,
 }

@@ -31,6 +31,8 @@ pub struct Policy {
     pub barge_in: BargeIn,
     /// How long a follow-up needs no wake phrase after an answer; zero switches it off.
     pub follow_up: Duration,
+    /// How long the answer to a question of consent needs no wake phrase; only where follow-ups do not need one either.
+    pub consent: Duration,
     /// How long the wake phrase alone keeps the ear open for the question.
     pub no_speech: Duration,
     /// Longest utterance that the segmenter can deliver, with a margin; guards against a lost event.
@@ -59,6 +61,7 @@ impl Default for Policy {
             start: Start::Phrase("hey hark".to_owned()),
             barge_in: BargeIn::Off,
             follow_up: Duration::from_secs(8),
+            consent: Duration::from_secs(15),
             no_speech: Duration::from_secs(6),
             longest_utterance: Duration::from_secs(35),
             transcribe_limit: Duration::from_secs(30),

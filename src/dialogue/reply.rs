@@ -33,7 +33,9 @@ impl Dialogue {
                     let outcome = finished(&live);
                     let rest = match live.kind {
                         Kind::Dismissal => Rest::Idle,
-                        Kind::Asked | Kind::Announcement => self.rest_after_answer(now),
+                        Kind::Asked | Kind::Announcement => {
+                            self.rest_after_answer(now, self.window(&live))
+                        }
                     };
                     record(*live, outcome, out);
                     match aside {
@@ -125,15 +127,15 @@ impl Dialogue {
                 ..
             } if live.turn == turn => match event {
                 SpeakerEvent::Finished { .. } if live.complete => {
-                    let outcome = finished(&live);
+                    let (outcome, window) = (finished(&live), self.window(&live));
                     record(*live, outcome, out);
-                    self.spoken(now, aside, out);
+                    self.spoken(now, aside, window, out);
                 }
                 SpeakerEvent::Failed { kind, .. } => {
                     out.push(Effect::Abandon { turn });
                     live.failure = Some(kind);
                     record(*live, Outcome::Failed, out);
-                    self.spoken(now, aside, out);
+                    self.spoken(now, aside, self.policy.follow_up, out);
                 }
                 news => {
                     note(&mut live, news);
@@ -172,14 +174,20 @@ impl Dialogue {
     }
 
     /// The answer is over; what the user said meanwhile is looked at next.
-    fn spoken(&mut self, now: Mono, aside: Option<Pending>, out: &mut Vec<Effect>) {
+    fn spoken(
+        &mut self,
+        now: Mono,
+        aside: Option<Pending>,
+        window: Duration,
+        out: &mut Vec<Effect>,
+    ) {
         match aside {
-            None => self.settle(now, out),
+            None => self.settle(now, window, out),
             Some(pending) => {
                 if self.policy.barge_in == BargeIn::Off {
                     out.push(Effect::OpenEar);
                 }
-                let rest = self.rest_after_answer(now);
+                let rest = self.rest_after_answer(now, window);
                 self.phase = Phase::Transcribing {
                     pending,
                     rest,
@@ -189,22 +197,23 @@ impl Dialogue {
         }
     }
 
-    pub(super) fn settle(&mut self, now: Mono, out: &mut Vec<Effect>) {
+    pub(super) fn settle(&mut self, now: Mono, window: Duration, out: &mut Vec<Effect>) {
         match self.policy.barge_in {
             BargeIn::Off => {
                 self.phase = Phase::Settling {
                     until: now + self.policy.settle,
+                    window,
                 }
             }
-            BargeIn::On => self.settled(now, out),
+            BargeIn::On => self.settled(now, window, out),
         }
     }
 
-    pub(super) fn settled(&mut self, now: Mono, out: &mut Vec<Effect>) {
+    pub(super) fn settled(&mut self, now: Mono, window: Duration, out: &mut Vec<Effect>) {
         if self.policy.barge_in == BargeIn::Off {
             out.push(Effect::OpenEar);
         }
-        let rest = self.rest_after_answer(now);
+        let rest = self.rest_after_answer(now, window);
         self.rest(now, rest);
     }
 
@@ -262,7 +271,7 @@ impl Dialogue {
                     by,
                 };
             }
-            (None, User::Quiet) => self.settle(now, out),
+            (None, User::Quiet) => self.settle(now, self.policy.follow_up, out),
         }
     }
 }

@@ -40,6 +40,12 @@ impl Clock {
 /// How far before the start the clock's zero lies.
 const LEAD: Duration = Duration::from_secs(60);
 
+/// The runtime's present: what its timers go by, and what a test with paused time pauses.
+#[must_use]
+pub fn timers() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Wall time, in the system's time zone.
 #[must_use]
 pub fn wall() -> jiff::ZonedDateTime {

@@ -2,6 +2,7 @@
 //!
 //! [`open`] makes a synthesizer from a row of [`ENGINES`]; the speaking thread ([`thread`]) or a command owns it.
 
+pub mod earcon;
 pub mod espeak;
 pub mod fallback;
 pub mod say;

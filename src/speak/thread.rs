@@ -29,7 +29,7 @@ use crate::flow::{Heard, ReplyChunk};
 use crate::ids::TurnId;
 use crate::platform::clock::Clock;
 
-use super::Synthesizer;
+use super::{Synthesizer, earcon};
 use account::ClauseAccount;
 use voice::{Job, Made, Output, Voice};
 
@@ -75,6 +75,7 @@ impl Speaking {
             clauses: VecDeque::new(),
             open: Vec::new(),
             paused: false,
+            earcon_ends: 0,
         };
         let thread = Builder::new()
             .name("speak".to_owned())
@@ -133,6 +134,8 @@ struct Speaker {
     /// Turns that are spoken about, oldest first, and whether their end was announced.
     open: Vec<(TurnId, bool)>,
     paused: bool,
+    /// Where the newest earcon ends in the sink's count of samples; 0 once nobody need care.
+    earcon_ends: u64,
 }
 
 impl Speaker {
@@ -188,6 +191,7 @@ impl Speaker {
     fn apply(&mut self, command: SpeakCommand) {
         match command {
             SpeakCommand::Say(chunk) => self.say(chunk),
+            SpeakCommand::Earcon => self.play_earcon(),
             SpeakCommand::End { turn } => {
                 if !self.silenced.is_silenced(turn) {
                     self.open_turn(turn).1 = true;
@@ -200,6 +204,18 @@ impl Speaker {
             SpeakCommand::Stop => {}
         }
         self.settle();
+    }
+
+    fn play_earcon(&mut self) {
+        let idle = self.clauses.is_empty() && !self.paused;
+        let Some(sink) = self.sink.as_mut().filter(|_| idle) else {
+            return;
+        };
+        let samples = earcon::taken(sink.rate());
+        match sink.write(&samples, Duration::ZERO) {
+            Ok(_) => self.earcon_ends = sink.written(),
+            Err(error) => self.lose_sink(&error),
+        }
     }
 
     fn say(&mut self, chunk: ReplyChunk) {
@@ -284,6 +300,11 @@ impl Speaker {
         }
         let lead = u64::from(sink.rate()) * LEAD.as_millis() as u64 / 1_000;
         let front = self.clauses.front().map(ClauseAccount::turn);
+        // The first words do not wait for the rest of an earcon.
+        let ready = self.clauses.front().is_some_and(|c| c.unwritten() > 0);
+        if ready && std::mem::take(&mut self.earcon_ends) > sink.played() {
+            sink.flush()?;
+        }
         for clause in &mut self.clauses {
             // The next turn waits until this one has been heard, so that a hush discards samples of one turn only.
             if Some(clause.turn()) != front {
@@ -384,6 +405,7 @@ impl Speaker {
         for clause in &mut self.clauses {
             clause.move_to(sink.written());
         }
+        self.earcon_ends = 0;
         let old = self.sink.replace(sink);
         if let Some(Err(error)) = old.map(|mut old| old.close()) {
             tracing::warn!(%error, "the old output was not closed cleanly");

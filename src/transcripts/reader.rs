@@ -115,6 +115,18 @@ impl Reader {
         self.collect(&sql, bounds, read_turn)
     }
 
+    /// The newest turns of runs that had an ear, newest first: typed questions outside a daemon are no conversation.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn spoken(&self, limit: usize) -> Result<Vec<StoredTurn>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM turns t JOIN sessions s ON s.id = t.session WHERE s.input IS NOT NULL \
+             ORDER BY t.began_ms DESC, t.id DESC LIMIT ?1"
+        );
+        self.collect(&sql, params![rows(limit)], read_turn)
+    }
+
     /// One turn; `None` where there is none of that number.
     ///
     /// # Errors

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hark::agent::consent::Permissions;
 use hark::agent::decision::Decision;
 use hark::agent::engine::{AgentEvent, Ask, Ended, FailureKind, Limits, reply};
+use hark::agent::journal::Journal;
 use hark::agent::prompt::{History, SYSTEM, question};
+use hark::agent::tools::Toolbox;
 use hark::llm::{Delta, FinishReason, LlmError, Role, ToolCall, Usage};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -54,7 +57,10 @@ fn ask_of(backend: &Arc<Scripted>, limits: Limits) -> Ask {
         system: SYSTEM.into(),
         history: History::default(),
         question: question("Really?", None),
-        tools: Vec::new(),
+        tools: Toolbox::default(),
+        permissions: Permissions::default(),
+        granted: None,
+        journal: Journal::default(),
         limits,
         decided: Decision::made(),
     }
@@ -89,6 +95,10 @@ fn short(event: &AgentEvent) -> String {
         AgentEvent::FirstToken => "first".to_owned(),
         AgentEvent::Text(text) => text.as_str().to_owned(),
         AgentEvent::Usage(_) => "usage".to_owned(),
+        AgentEvent::ToolBegun { name, .. } => format!("begun {name}"),
+        AgentEvent::ToolEnded { name, outcome } => format!("ended {name} {outcome}"),
+        AgentEvent::Did(did) => format!("did {}", did.as_str()),
+        AgentEvent::Asks(question) => format!("asks {}", question.as_str()),
         AgentEvent::Done { reason } => format!("done {reason:?}"),
         AgentEvent::Failed { kind, .. } => format!("failed {}", kind.as_str()),
     }
@@ -406,6 +416,7 @@ async fn a_call_of_an_unknown_tool_is_answered_once_and_then_told() {
         [
             "requested scripted",
             "usage",
+            "ended get_weather unknown",
             "first",
             "Yes",
             ".",

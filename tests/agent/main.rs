@@ -1,5 +1,12 @@
-//! The agent's model loop with a scripted backend, on paused time.
+//! The agent's loop with a scripted backend and scripted tools, on paused time.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod calls;
+mod consent;
+mod conversation;
 mod engine;
+mod injection;
+mod memory;
 mod scripted;
+mod silence;
+mod tools;

@@ -27,6 +27,20 @@ impl Talk {
         )
     }
 
+    /// Calls a tool instead of (further) words, and ends the reply.
+    pub fn call(mut self, name: &str, arguments: &Value) {
+        let function = json!({"name": name, "arguments": arguments.to_string()});
+        let call = json!({"index": 0, "id": format!("call-{name}"), "type": "function", "function": function});
+        let delta = json!({"index": 0, "delta": {"role": "assistant", "tool_calls": [call]}, "finish_reason": null});
+        let end = json!({"index": 0, "delta": {}, "finish_reason": "tool_calls"});
+        let whole = [delta, end].iter().all(|choice| {
+            self.send(&json!({"object": "chat.completion.chunk", "model": "scripted", "choices": [choice]}))
+        });
+        if !(whole && self.stream.write_all(b"data: [DONE]\n\n").is_ok()) {
+            eprintln!("the client left before the end of the call");
+        }
+    }
+
     /// Ends the reply as the dialect wants it.
     pub fn done(mut self) {
         let stop = json!({"index": 0, "delta": {}, "finish_reason": "stop"});

@@ -545,3 +545,104 @@ fn a_television_does_not_cost_the_answer_and_never_mind_does() {
         ]
     );
 }
+
+#[test]
+fn after_a_question_of_consent_the_ear_stays_open_for_fifteen_seconds() {
+    let policy = Policy {
+        start: Start::Phrase("hey hark".to_owned()),
+        barge_in: BargeIn::On,
+        follow_up: Duration::from_secs(4),
+        ..Policy::default()
+    };
+    for (asks, gap, turns) in [(true, 12_000, 2), (true, 18_000, 1), (false, 12_000, 1)] {
+        let mut world = World::new(policy.clone());
+        world.speech(1_000, 500, "hey hark delete it");
+        world.answers(Answer::Clauses(vec!["Really?"]));
+        if asks {
+            let asked_back = Event::Agent {
+                turn: TurnId(1),
+                event: AgentEvent::AskedBack,
+            };
+            world.at(
+                1_500 + HANGOVER_MS + TRANSCRIBE_MS + FIRST_CLAUSE_MS + 10,
+                asked_back,
+            );
+        }
+        world.speech(3_300 + gap, 300, "yes").run();
+        assert_eq!(world.records().len(), turns, "asks {asks}, after {gap} ms");
+    }
+}
+
+#[test]
+fn words_that_bridge_a_silence_are_said_and_are_no_answer() {
+    let mut world = World::new(open());
+    let turn = TurnId(1);
+    let agent = |event| Event::Agent { turn, event };
+    let filler = ReplyChunk {
+        turn,
+        seq: ChunkSeq(0),
+        text: Private::from("Looking at your calendar."),
+    };
+    let clause = ReplyChunk {
+        turn,
+        seq: ChunkSeq(1),
+        text: Private::from("Two meetings."),
+    };
+    let begun = AgentEvent::ToolBegun {
+        name: "calendar".to_owned(),
+    };
+    let used = AgentEvent::Tool(hark::flow::ToolUse {
+        name: "calendar".to_owned(),
+        outcome: "ok".to_owned(),
+    });
+    world
+        .answers(Answer::Hangs)
+        .speech(1_000, 500, "what is on today")
+        .at(3_000, agent(begun))
+        .at(4_000, agent(AgentEvent::Filler(filler)))
+        .at(6_000, agent(used))
+        .at(7_000, agent(AgentEvent::Chunk(clause)))
+        .at(7_010, agent(crate::world::done()))
+        .run();
+    let said =
+        world.when(|effect| matches!(effect, Effect::Say(chunk) if chunk.seq == ChunkSeq(0)));
+    assert_eq!(said, Some(4_000));
+    let record = world.turn(0);
+    assert_eq!(record.replied.as_str(), "Two meetings.");
+    assert_eq!(record.heard, record.replied);
+    assert_eq!(record.receipt.first_clause_ms, Some(7_000 - 1_500));
+    assert_eq!(
+        record.receipt.first_audio_ms,
+        Some(7_000 - 1_500),
+        "the answer's, not the filler's"
+    );
+    assert_eq!(record.tools.len(), 1);
+}
+
+#[test]
+fn a_tool_that_was_cut_off_stands_in_the_record() {
+    let mut world = World::new(open());
+    let begun = AgentEvent::ToolBegun {
+        name: "calendar".to_owned(),
+    };
+    world
+        .answers(Answer::Hangs)
+        .speech(1_000, 500, "what is on today")
+        .at(
+            3_000,
+            Event::Agent {
+                turn: TurnId(1),
+                event: begun,
+            },
+        )
+        .at(5_000, Event::Stop)
+        .run();
+    let record = world.turn(0);
+    assert_eq!(record.outcome, Outcome::Cancelled);
+    let uses: Vec<(&str, &str)> = record
+        .tools
+        .iter()
+        .map(|t| (t.name.as_str(), t.outcome.as_str()))
+        .collect();
+    assert_eq!(uses, [("calendar", "interrupted")]);
+}

@@ -119,3 +119,20 @@ fn recordings_of_people_are_speech() {
         assert!(best > 0.5, "{}: at most {best}", path.display());
     }
 }
+
+#[test]
+fn the_sound_that_a_question_was_taken_is_not_speech() {
+    let mut vad = SileroVad::new().unwrap();
+    let earcon = hark::speak::earcon::taken(16_000);
+    // As loud as a microphone beside the loudspeaker may hear it, and louder than we play it.
+    for gain in [0.3, 1.0, 6.0] {
+        let mut sound = noise(RATE as usize, 0.002, 3);
+        for _ in 0..3 {
+            sound.extend(earcon.iter().map(|sample| sample * gain));
+            sound.extend(noise(RATE as usize, 0.002, 5));
+        }
+        let curve = probabilities(&mut vad, &sound);
+        let most = curve.iter().fold(0.0_f32, |most, p| most.max(*p));
+        assert!(most < 0.35, "{most} at gain {gain}");
+    }
+}

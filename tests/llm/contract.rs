@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use hark::agent::consent::Permissions;
 use hark::agent::decision::Decision;
 use hark::agent::engine::{AgentEvent, Ask, Ended, Limits, reply};
+use hark::agent::journal::Journal;
 use hark::agent::prompt::{History, SYSTEM, question};
+use hark::agent::tools::Toolbox;
 use hark::llm::ollama::{Ollama, OllamaSettings};
 use hark::llm::openai::{OpenAi, OpenAiSettings};
 use hark::llm::{
@@ -391,7 +394,10 @@ async fn first_token_ms(backend: &Arc<dyn LlmBackend>, history: &History, words:
         system: SYSTEM.into(),
         history: history.clone(),
         question: question(words, Some("Tuesday, 24 November 2026, 07:12")),
-        tools: Vec::new(),
+        tools: Toolbox::default(),
+        permissions: Permissions::default(),
+        granted: None,
+        journal: Journal::default(),
         limits: Limits {
             temperature: 0.0,
             ..Limits::default()

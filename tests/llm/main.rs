@@ -2,6 +2,7 @@
 //! mlx_lm.server with a scripted model.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agent;
 mod captures;
 mod contract;
 mod detection;

@@ -471,3 +471,56 @@ fn the_real_engine_speaks_two_clauses_at_the_loudspeakers_rate() {
     assert!(loud > heard.len() / 20, "{loud} of {}", heard.len());
     world.speaking.stop().unwrap();
 }
+
+#[test]
+fn an_earcon_is_heard_and_belongs_to_no_turn() {
+    let mut world = World::scripted();
+    world.send(SpeakCommand::Earcon);
+    let samples = hark::speak::earcon::taken(RATE);
+    world.until_queued(samples.len());
+    world.speaker.play(samples.len());
+    assert_eq!(world.speaker.heard(), samples);
+    world.let_it_work();
+    assert!(world.past.is_empty(), "{:?}", world.past);
+}
+
+#[test]
+fn the_first_words_do_not_wait_for_an_earcon() {
+    let mut world = World::scripted();
+    world.send(SpeakCommand::Earcon);
+    let samples = hark::speak::earcon::taken(RATE);
+    world.until_queued(samples.len());
+    // A little of it has been heard when the answer comes.
+    world.speaker.play(200);
+    world.say(ONE, 0, "0.5 4000");
+    world.send(SpeakCommand::End { turn: ONE });
+    // Nothing is played until the words have come: however slow the machine is, they do not wait.
+    world.until(0, |event| matches!(event, SpeakEvent::Synthesised { .. }));
+    world.until_queued(samples.len() - 200 + 1_000);
+    world.until(50, finished(ONE));
+    let flushed = world.speaker.state.lock().unwrap().flushed;
+    assert_eq!(
+        flushed as usize,
+        samples.len() - 200,
+        "the rest of the earcon was dropped"
+    );
+    assert_eq!(world.heard(ONE), [(0, Extent::Whole)], "and no word");
+}
+
+#[test]
+fn nothing_beeps_into_an_answer() {
+    let mut world = World::scripted();
+    world.say(ONE, 0, "0.5 4000");
+    world.until(0, |event| matches!(event, SpeakEvent::Synthesised { .. }));
+    let before = world.speaker.state.lock().unwrap().heard.len();
+    world.send(SpeakCommand::Earcon);
+    world.send(SpeakCommand::End { turn: ONE });
+    world.until(50, finished(ONE));
+    assert_eq!(before, 0);
+    assert_eq!(world.heard(ONE), [(0, Extent::Whole)]);
+    let mut alone = World::scripted();
+    alone.say(ONE, 0, "0.5 4000");
+    alone.send(SpeakCommand::End { turn: ONE });
+    alone.until(50, finished(ONE));
+    assert_eq!(world.speaker.heard(), alone.speaker.heard());
+}

@@ -12,7 +12,7 @@ use crate::flow::Turn;
 use crate::platform::clock::Clock;
 use crate::transcripts::Retention;
 use crate::transcripts::SessionInfo;
-use crate::transcripts::{Ack, Notice, Writer, WriterOptions};
+use crate::transcripts::{Ack, Notice, Reader, StoreError, StoredTurn, Writer, WriterOptions};
 
 /// How long the store may take to write what is left at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
@@ -117,6 +117,26 @@ impl StoreHandle {
         }
     }
 }
+
+/// The newest turns of earlier runs, newest first, as far as a conversation may go on with them. A log that cannot be read
+/// costs the memory, not the start.
+#[must_use]
+pub fn last_turns(config: &Config, places: &Places) -> Vec<StoredTurn> {
+    if config.persona.resume.is_zero() {
+        return Vec::new();
+    }
+    match Reader::open(&places.transcripts()).and_then(|log| log.spoken(MOST_RESUMED)) {
+        Ok(turns) => turns,
+        Err(StoreError::Absent { .. }) => Vec::new(),
+        Err(error) => {
+            tracing::warn!(%error, "the last conversation cannot be read from the transcript log");
+            Vec::new()
+        }
+    }
+}
+
+/// Turns that a restarted daemon may know: more than the prompt has room for.
+const MOST_RESUMED: usize = 40;
 
 /// Writes a single turn, for a verb that has no daemon.
 ///

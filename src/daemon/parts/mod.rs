@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::config::resolved::{Engine, Manage};
 
 pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
-pub use log::{StoreHandle, keep_one, store};
+pub use log::{StoreHandle, keep_one, last_turns, store};
 pub use model::{
     backend, is_starter, library, llm_settings, speech_memory, speech_model, transcriber, whisper,
 };

@@ -10,6 +10,9 @@ use crate::time::Mono;
 pub enum SpeakCommand {
     /// Say this clause after those already queued.
     Say(ReplyChunk),
+    /// Play the sound that tells that a question was taken, unless something is being said. It belongs to no turn, and words
+    /// that come while it sounds cut it short.
+    Earcon,
     /// No more clauses come for this turn.
     End {
         /// Which.
