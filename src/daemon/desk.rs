@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
+use super::gateway::Seats;
 use super::parts;
 use crate::agent::answer::{Chunks, answer};
 use crate::agent::decision::Decision;
@@ -85,6 +86,8 @@ pub struct Desk {
     asked_back: Option<Question>,
     /// The last reply came from the model: a bare "yes" answers that.
     in_conversation: bool,
+    /// The places at the model that other programs share with us, where there is a gateway.
+    seats: Option<Seats>,
 }
 
 /// The backend in use; a task that finds another one puts it here.
@@ -111,7 +114,14 @@ impl Desk {
             last_reply: None,
             asked_back: None,
             in_conversation: false,
+            seats: None,
         }
+    }
+
+    /// The same, with a place to take at the model for each question that goes there.
+    #[must_use]
+    pub fn with_seats(self, seats: Option<Seats>) -> Self {
+        Self { seats, ..self }
     }
 
     /// The backend in use, for people: kind and address.
@@ -228,8 +238,14 @@ impl Desk {
             Arc::clone(&self.complaints),
             self.llm.clone(),
         );
+        let seats = self.seats.clone();
         Box::new(move |cancel, out, raw| {
             Box::pin(async move {
+                // Other programs' requests give way at once; ours does not wait longer than half a second for that.
+                let _place = match &seats {
+                    Some(seats) => seats.voice().await,
+                    None => None,
+                };
                 let Some(backend) = find(&backend, &llm, &out).await else {
                     let words = complaints_say(&complaints, "", Trouble::NotConfigured);
                     refuse(turn, words, "no_backend", &out).await;

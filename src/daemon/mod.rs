@@ -5,6 +5,7 @@ pub mod desk;
 pub mod doctor;
 pub mod effectors;
 pub mod events;
+pub mod gateway;
 pub mod hear;
 pub mod parts;
 pub mod service;
@@ -138,7 +139,13 @@ pub async fn run_until(
         } | Input::Samples { .. }
     )
     .then(|| Arc::new(AtomicBool::new(false)));
-    let (effectors, desk) = start(&plan, clock, &reports, hold.clone()).await?;
+    let serves = plan.until == Until::Stopped && plan.config.gateway.listen.is_some();
+    let seats = serves.then(|| gateway::Seats::new(&plan.config, clock));
+    let (effectors, desk) = start(&plan, clock, &reports, hold.clone(), seats.clone()).await?;
+    let serving = match &seats {
+        Some(seats) => gateway::start_beside(&plan.config, &plan.places, seats).await,
+        None => None,
+    };
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -152,7 +159,11 @@ pub async fn run_until(
         },
     );
     drop(reports);
-    Ok(conductor.run(shutdown).await)
+    let summary = conductor.run(shutdown).await;
+    if let Some(serving) = serving {
+        serving.close().await;
+    }
+    Ok(summary)
 }
 
 /// Starts every part. The ear is last: by the time it hears, everything behind it is ready.
@@ -161,6 +172,7 @@ async fn start(
     clock: Clock,
     reports: &mpsc::Sender<Report>,
     hold: Option<Arc<AtomicBool>>,
+    seats: Option<gateway::Seats>,
 ) -> anyhow::Result<(Effectors, Desk)> {
     let source = parts::source(&plan.input, &plan.config, clock, hold.clone())?;
     let transcriber = parts::transcriber(&plan.config, &plan.places)?;
@@ -171,7 +183,7 @@ async fn start(
     } else {
         Stay::Daemon
     };
-    let desk = Desk::new(&plan.config, backend, clock, stay);
+    let desk = Desk::new(&plan.config, backend, clock, stay).with_seats(seats.clone());
     let names = parts::Names {
         input: source.name.clone(),
         output: speaker.name.clone(),
@@ -202,7 +214,8 @@ async fn start(
             speaker.thread,
             ear,
             store,
-        ),
+        )
+        .with_seats(seats),
         desk,
     ))
 }
@@ -223,6 +236,23 @@ fn policy(plan: &Plan) -> Policy {
         longest_utterance: config.turn.max_utterance + Duration::from_secs(5),
         ..Policy::default()
     }
+}
+
+/// Runs only the gateway, until a signal.
+///
+/// # Errors
+/// Its address or its token file cannot be used.
+pub async fn serve_gateway(config: &Config, places: &Places) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(stop_on_signal(shutdown.clone()));
+    let seats = gateway::Seats::new(config, Clock::start());
+    let running = gateway::start(config, places, &seats).await?;
+    shutdown.cancelled().await;
+    if let Some(running) = running {
+        running.close().await;
+    }
+    signals.abort();
+    Ok(())
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {

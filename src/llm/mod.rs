@@ -5,6 +5,7 @@
 
 pub mod backends;
 pub mod decode;
+pub mod dialect;
 pub mod http;
 pub mod lines;
 pub mod ndjson;
@@ -13,6 +14,7 @@ pub mod openai;
 pub mod sse;
 pub mod survey;
 pub mod think;
+pub mod upstream;
 
 pub use self::backends::{BACKENDS, BackendRow, LlmSettings, detect, open};
 pub use self::http::{SetupError, Timeouts};

@@ -16,6 +16,8 @@ const VERBS: &[&str] = &[
     "bench",
     "bench asr",
     "doctor",
+    "gateway",
+    "gateway config",
     "completions",
     "man",
     "config path",
