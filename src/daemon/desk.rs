@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -252,6 +253,7 @@ impl Desk {
                     return;
                 };
                 let name = backend.info().name;
+                let limits = limits_for(name, limits);
                 let ask = Ask {
                     backend,
                     system: Arc::from(prompt::SYSTEM),
@@ -302,6 +304,17 @@ fn describe(info: &BackendInfo) -> String {
     match &info.model {
         Some(model) => format!("{} ({model}) at {}", info.name, info.url),
         None => format!("{} at {}", info.name, info.url),
+    }
+}
+
+/// An agent with tools of its own takes its time.
+fn limits_for(backend: &str, limits: Limits) -> Limits {
+    if backend != "openclaw" {
+        return limits;
+    }
+    Limits {
+        total: Duration::from_secs(900),
+        ..limits
     }
 }
 

@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::resolved::Engine;
 use crate::config::{Config, Places};
 use crate::dialogue::{BargeIn, Policy, Start};
 use crate::platform::clock::Clock;
@@ -124,7 +125,7 @@ pub async fn run_until(
     sink: Sink,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
-    for setting in parts::without_effect(&plan.config)? {
+    for setting in parts::without_effect(&plan.config) {
         tracing::warn!(setting, "has no effect in this version");
     }
     let clock = Clock::start_with_lead();
@@ -141,7 +142,11 @@ pub async fn run_until(
     .then(|| Arc::new(AtomicBool::new(false)));
     let serves = plan.until == Until::Stopped && plan.config.gateway.listen.is_some();
     let seats = serves.then(|| gateway::Seats::new(&plan.config, clock));
-    let (effectors, desk) = start(&plan, clock, &reports, hold.clone(), seats.clone()).await?;
+    // OpenClaw's own requests come through the gateway: they must not wait for the turn that waits for them.
+    let shared = seats
+        .clone()
+        .filter(|_| plan.config.agent == Engine::Builtin);
+    let (effectors, desk) = start(&plan, clock, &reports, hold.clone(), shared).await?;
     let serving = match &seats {
         Some(seats) => gateway::start_beside(&plan.config, &plan.places, seats).await,
         None => None,

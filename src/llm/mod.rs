@@ -11,6 +11,7 @@ pub mod lines;
 pub mod ndjson;
 pub mod ollama;
 pub mod openai;
+pub mod openclaw;
 pub mod sse;
 pub mod survey;
 pub mod think;

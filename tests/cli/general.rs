@@ -15,6 +15,7 @@ const VERBS: &[&str] = &[
     "devices",
     "bench",
     "bench asr",
+    "bench gateway",
     "doctor",
     "gateway",
     "gateway config",

@@ -382,7 +382,7 @@ fn base_address(url: &str) -> String {
     }
 }
 
-fn read_key(path: PathBuf) -> Result<Private<String>, SetupError> {
+pub(super) fn read_key(path: PathBuf) -> Result<Private<String>, SetupError> {
     let wrong = |message: String| SetupError::Key {
         path: path.display().to_string(),
         message,
