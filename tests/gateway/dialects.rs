@@ -1,5 +1,10 @@
 //! What a client says reaches the backend, and what the backend says reaches the client: in both dialects, both ways.
 
+use hark::gateway::admission::Limits;
+use hark::gateway::source::Look;
+use hark::llm::backends::LlmSettings;
+use hark::llm::openai::OpenAiSettings;
+use hark::llm::upstream::Upstream;
 use serde_json::{Value, json};
 
 use crate::house::{House, Scripted, asking, events, lines, said};
@@ -469,4 +474,57 @@ async fn plain_completions_pass_and_are_translated() {
         backend.work.paths.lock().unwrap().last().unwrap(),
         "POST /v1/completions"
     );
+}
+
+#[tokio::test]
+async fn the_backends_key_goes_to_the_backend_and_the_gateways_token_does_not() {
+    let heads = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = std::sync::Arc::clone(&heads);
+    let server = crate::support::Loopback::start(move |mut stream| {
+        let seen = std::sync::Arc::clone(&seen);
+        async move {
+            let Some(request) = crate::support::read_request(&mut stream).await else {
+                return;
+            };
+            seen.lock().unwrap().push_str(&request.head);
+            let answer = [
+                crate::support::stream_head("text/event-stream"),
+                b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\ndata: [DONE]\n\n"
+                    .to_vec(),
+            ]
+            .concat();
+            crate::support::send(&mut stream, &answer).await;
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("key");
+    std::fs::write(&key_file, "sk-of-the-backend").unwrap();
+    let settings = LlmSettings {
+        openai: Some(OpenAiSettings {
+            key_file: Some(key_file),
+            model: Some("theirs".to_owned()),
+            ..OpenAiSettings::compatible(format!("{}/v1", server.url()))
+        }),
+        ..LlmSettings::default()
+    };
+    hark::platform::tls::install();
+    let look: Look = std::sync::Arc::new(move || {
+        let backend = Upstream::open("openai", &settings).unwrap();
+        Box::pin(async move { Some(std::sync::Arc::new(backend)) })
+    });
+    let house = House::looking(look, Limits::default(), None, None).await;
+    assert_eq!(
+        house
+            .post("/v1/chat/completions", &asking("x", true))
+            .await
+            .0,
+        200
+    );
+    let heads = heads.lock().unwrap().to_lowercase();
+    assert!(
+        heads.contains("authorization: bearer sk-of-the-backend"),
+        "{heads}"
+    );
+    assert!(!heads.contains(crate::house::TOKEN), "{heads}");
 }

@@ -10,7 +10,9 @@ mod dialects;
 mod doors;
 mod failing;
 mod house;
+mod openclaw;
 mod real;
+mod verb;
 
 #[path = "../llm/lookalike.rs"]
 #[allow(dead_code)]
