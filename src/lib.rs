@@ -43,6 +43,7 @@ pub mod config;
 pub mod daemon;
 pub mod dialogue;
 pub mod flow;
+pub mod gateway;
 pub mod hearing;
 pub mod ids;
 pub mod llm;

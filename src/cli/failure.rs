@@ -102,6 +102,13 @@ fn judge_edge(cause: &(dyn std::error::Error + 'static)) -> Option<(u8, Option<S
     if cause.is::<crate::llm::http::SetupError>() {
         return Some((USAGE, Some("see `hark config show llm`".to_owned())));
     }
+    // Their messages end in the next step.
+    if cause.is::<crate::gateway::BindError>() {
+        return Some((FAILED, None));
+    }
+    if cause.is::<crate::gateway::token::TokenError>() {
+        return Some((USAGE, None));
+    }
     let next = |text: &str| Some(text.to_owned());
     if let Some(error) = cause.downcast_ref::<CaptureError>() {
         return Some(match error {

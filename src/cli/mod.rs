@@ -8,6 +8,7 @@ pub mod demo;
 pub mod devices;
 pub mod doctor;
 pub mod failure;
+pub mod gateway;
 pub mod listen;
 pub mod logging;
 pub mod models;
@@ -59,6 +60,8 @@ enum Verb {
     Devices(devices::DevicesArgs),
     /// Speech models: list, pull, verify, remove
     Models(models::Args),
+    /// Serves the resident model to other programs: only the gateway, no audio
+    Gateway(gateway::GatewayArgs),
     /// The log of what was said: list, search, export, forget
     Transcripts(transcripts::TranscriptsArgs),
     /// Finds what stops Hark from working, each with its remedy
@@ -242,6 +245,7 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         Verb::Listen(args) => listen::run(&args, setting),
         Verb::Devices(args) => devices::run(&args, setting),
         Verb::Bench(args) => bench::run(&args, setting),
+        Verb::Gateway(args) => gateway::run(&args, setting),
         Verb::Models(args) => models::run(&args, &parts::library(&setting.places)),
         Verb::Service(args) => console::with_standard_streams(|console| {
             service::run(&args, &setting.config, &setting.places, console)

@@ -249,6 +249,8 @@ pub struct Gateway {
     pub listen: Option<SocketAddr>,
     /// The file with its token.
     pub token_file: PathBuf,
+    /// Requests that the model serves at a time; `None` is by the backend.
+    pub slots: Option<usize>,
 }
 
 /// `memory`, in bytes; `None` is by the plan.
@@ -527,8 +529,18 @@ fn gateway(check: &mut Check<'_>, places: &Places) -> Gateway {
         }
         address
     });
+    let expose = check.truth("gateway.expose");
+    if !expose && listen.is_some_and(|address: SocketAddr| !address.ip().is_loopback()) {
+        check.reject(
+            "gateway.listen",
+            "an address of this machine only, like \"127.0.0.1:7177\", unless gateway.expose is true",
+        );
+    }
     Gateway {
         listen,
+        slots: check
+            .integer_or_auto("gateway.slots", 1..=1_024)
+            .map(|slots| whole(slots) as usize),
         token_file: check
             .path("gateway.token_file")
             .unwrap_or_else(|| places.state.join("gateway.token")),

@@ -131,6 +131,30 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// A whole number, or "auto" for none.
+    pub(super) fn integer_or_auto(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        if self.is_text(key, "auto") {
+            return None;
+        }
+        let number = match &self.setting(key).value {
+            Value::Integer(number) => Some(*number),
+            Value::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.reject(
+                key,
+                &format!("\"auto\" or {}", between("a whole number", &range)),
+            );
+        }
+        number
+    }
+
     pub(super) fn millis(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Duration {
         Duration::from_millis(self.integer(key, range).unsigned_abs())
     }

@@ -556,6 +556,7 @@ impl Conductor {
             Effect::EndHold => self.effectors.end_hold(),
             Effect::LetGo => self.effectors.let_go(),
             Effect::Woke { confidence } => {
+                self.effectors.turn_begins();
                 let phrase = self.effectors.wake_phrase();
                 self.emit(
                     None,
@@ -565,7 +566,10 @@ impl Conductor {
                     },
                 );
             }
-            Effect::Ignore(reason) => self.emit(None, News::Ignored { reason }),
+            Effect::Ignore(reason) => {
+                self.effectors.turn_is_over();
+                self.emit(None, News::Ignored { reason });
+            }
             Effect::BargeIn { turn } => self.emit(Some(turn), News::BargeIn),
             Effect::Record(turn) => self.record(*turn),
         }

@@ -11,11 +11,13 @@ pub use agreement::DECLINED;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
+use super::gateway::Seats;
 use super::parts;
 use crate::agent::answer::{Chunks, answer};
 use crate::agent::consent::{Consent, Held, Permission, Permissions};
@@ -108,6 +110,8 @@ pub struct Desk {
     asked_back: Option<Question>,
     /// The last reply came from the model: a bare "yes" answers that.
     in_conversation: bool,
+    /// The places at the model that other programs share with us, where there is a gateway.
+    seats: Option<Seats>,
 }
 
 /// What the user asked to be remembered, one fact a line; read once a turn, so it must be quick.
@@ -159,6 +163,7 @@ impl Desk {
             last_reply: None,
             asked_back: None,
             in_conversation: false,
+            seats: None,
         }
     }
 
@@ -181,6 +186,12 @@ impl Desk {
     /// Lays data beside the next question.
     pub fn attach(&mut self, data: String) {
         self.attached = Some(data);
+    }
+
+    /// The same, with a place to take at the model for each question that goes there.
+    #[must_use]
+    pub fn with_seats(self, seats: Option<Seats>) -> Self {
+        Self { seats, ..self }
     }
 
     /// The backend in use, for people: kind and address.
@@ -338,15 +349,22 @@ impl Desk {
             Arc::clone(&self.complaints),
             self.llm.clone(),
         );
+        let seats = self.seats.clone();
         Box::new(move |cancel, out, raw| {
             Box::pin(async move {
+                // Other programs' requests give way at once; ours does not wait longer than half a second for that.
+                let _place = match &seats {
+                    Some(seats) => seats.voice().await,
+                    None => None,
+                };
                 let Some(backend) = find(&backend, &llm, &out).await else {
                     let words = complaints_say(&complaints, "", Trouble::NotConfigured);
                     refuse(turn, words, "no_backend", &out).await;
                     return;
                 };
                 let name = backend.info().name;
-                let ask = prepared.ask(backend);
+                let mut ask = prepared.ask(backend);
+                ask.limits = limits_for(name, ask.limits);
                 let explain = {
                     let complaints = Arc::clone(&complaints);
                     move |kind| complaints_say(&complaints, name, trouble(kind))
@@ -417,6 +435,17 @@ fn describe(info: &BackendInfo) -> String {
     match &info.model {
         Some(model) => format!("{} ({model}) at {}", info.name, info.url),
         None => format!("{} at {}", info.name, info.url),
+    }
+}
+
+/// An agent with tools of its own takes its time.
+fn limits_for(backend: &str, limits: Limits) -> Limits {
+    if backend != "openclaw" {
+        return limits;
+    }
+    Limits {
+        total: Duration::from_secs(900),
+        ..limits
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::desk::{Answering, Desk};
 use super::events::News;
+use super::gateway::Seats;
 use super::parts::{Names, SpeakerHandle, StoreHandle};
 use crate::dialogue::AgentEvent;
 use crate::flow::{Turn, Utterance};
@@ -32,6 +33,8 @@ pub struct Effectors {
     earcons: bool,
     /// Agent tasks that run, by turn.
     tasks: HashMap<TurnId, CancellationToken>,
+    /// Where other programs use the model, too.
+    seats: Option<Seats>,
 }
 
 impl Effectors {
@@ -55,6 +58,27 @@ impl Effectors {
             store,
             earcons: false,
             tasks: HashMap::new(),
+            seats: None,
+        }
+    }
+
+    /// The same, beside programs that use the model through the gateway.
+    #[must_use]
+    pub fn with_seats(self, seats: Option<Seats>) -> Self {
+        Self { seats, ..self }
+    }
+
+    /// The user has woken us: other programs make room before the question is known.
+    pub fn turn_begins(&self) {
+        if let Some(seats) = &self.seats {
+            seats.hold();
+        }
+    }
+
+    /// Nothing comes of it, or it has been answered.
+    pub fn turn_is_over(&self) {
+        if let Some(seats) = &self.seats {
+            seats.release();
         }
     }
 
@@ -120,12 +144,23 @@ impl Effectors {
         question: &Private<String>,
     ) -> Vec<AgentEvent> {
         match desk.answer(turn, question) {
-            Answering::Now { events, .. } => events,
+            Answering::Now { events, .. } => {
+                self.turn_is_over();
+                events
+            }
             Answering::Later(work) => {
                 let cancel = CancellationToken::new();
                 self.tasks.retain(|_, token| !token.is_cancelled());
                 self.tasks.insert(turn, cancel.clone());
-                tokio::spawn(work(cancel, self.reports.clone(), None));
+                let work = work(cancel, self.reports.clone(), None);
+                let seats = self.seats.clone();
+                tokio::spawn(async move {
+                    work.await;
+                    // While the answer is spoken the model is free.
+                    if let Some(seats) = seats {
+                        seats.release();
+                    }
+                });
                 Vec::new()
             }
         }
@@ -141,6 +176,7 @@ impl Effectors {
 
     /// Forgets the task of a turn that is over.
     pub fn settled(&mut self, turn: TurnId) {
+        self.turn_is_over();
         self.tasks.remove(&turn);
     }
 

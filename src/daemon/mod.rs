@@ -5,6 +5,7 @@ pub mod desk;
 pub mod doctor;
 pub mod effectors;
 pub mod events;
+pub mod gateway;
 pub mod hear;
 pub mod parts;
 pub mod service;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::consent::Permissions;
 use crate::agent::tools::Toolbox;
+use crate::config::resolved::Engine;
 use crate::config::{Config, Places};
 use crate::dialogue::{BargeIn, Policy, Start};
 use crate::platform::clock::Clock;
@@ -138,7 +140,7 @@ pub async fn run_with_tools(
     sink: Sink,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
-    for setting in parts::without_effect(&plan.config)? {
+    for setting in parts::without_effect(&plan.config) {
         tracing::warn!(setting, "has no effect in this version");
     }
     let clock = Clock::start_with_lead();
@@ -153,8 +155,18 @@ pub async fn run_with_tools(
         } | Input::Samples { .. }
     )
     .then(|| Arc::new(AtomicBool::new(false)));
-    let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone()).await?;
+    let serves = plan.until == Until::Stopped && plan.config.gateway.listen.is_some();
+    let seats = serves.then(|| gateway::Seats::new(&plan.config, clock));
+    // OpenClaw's own requests come through the gateway: they must not wait for the turn that waits for them.
+    let shared = seats
+        .clone()
+        .filter(|_| plan.config.agent == Engine::Builtin);
+    let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone(), shared).await?;
     desk.equip(tools, Permissions::default(), Box::new(String::new));
+    let serving = match &seats {
+        Some(seats) => gateway::start_beside(&plan.config, &plan.places, seats).await,
+        None => None,
+    };
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -168,7 +180,11 @@ pub async fn run_with_tools(
         },
     );
     drop(reports);
-    Ok(conductor.run(shutdown).await)
+    let summary = conductor.run(shutdown).await;
+    if let Some(serving) = serving {
+        serving.close().await;
+    }
+    Ok(summary)
 }
 
 /// Starts every part. The ear is last: by the time it hears, everything behind it is ready.
@@ -177,6 +193,7 @@ async fn start(
     clock: Clock,
     reports: &mpsc::Sender<Report>,
     hold: Option<Arc<AtomicBool>>,
+    seats: Option<gateway::Seats>,
 ) -> anyhow::Result<(Effectors, Desk)> {
     if matches!(plan.input, Input::Device(_)) {
         // At the start and not in the first conversation: the service is started by its installation.
@@ -192,7 +209,7 @@ async fn start(
     } else {
         Stay::Daemon
     };
-    let mut desk = Desk::new(&plan.config, backend, clock, stay);
+    let mut desk = Desk::new(&plan.config, backend, clock, stay).with_seats(seats.clone());
     if plan.keep_records {
         let turns = parts::last_turns(&plan.config, &plan.places);
         let now = crate::platform::clock::wall().timestamp().as_millisecond();
@@ -230,7 +247,8 @@ async fn start(
             ear,
             store,
         )
-        .with_earcons(earcons(plan)),
+        .with_earcons(earcons(plan))
+        .with_seats(seats),
         desk,
     ))
 }
@@ -264,6 +282,23 @@ fn policy(plan: &Plan) -> Policy {
         longest_utterance: config.turn.max_utterance + Duration::from_secs(5),
         ..Policy::default()
     }
+}
+
+/// Runs only the gateway, until a signal.
+///
+/// # Errors
+/// Its address or its token file cannot be used.
+pub async fn serve_gateway(config: &Config, places: &Places) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(stop_on_signal(shutdown.clone()));
+    let seats = gateway::Seats::new(config, Clock::start());
+    let running = gateway::start(config, places, &seats).await?;
+    shutdown.cancelled().await;
+    if let Some(running) = running {
+        running.close().await;
+    }
+    signals.abort();
+    Ok(())
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {

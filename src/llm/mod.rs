@@ -5,14 +5,17 @@
 
 pub mod backends;
 pub mod decode;
+pub mod dialect;
 pub mod http;
 pub mod lines;
 pub mod ndjson;
 pub mod ollama;
 pub mod openai;
+pub mod openclaw;
 pub mod sse;
 pub mod survey;
 pub mod think;
+pub mod upstream;
 
 pub use self::backends::{BACKENDS, BackendRow, LlmSettings, detect, open};
 pub use self::http::{SetupError, Timeouts};

@@ -46,7 +46,31 @@ fn the_defaults_are_those_of_the_command_lines_contract() {
         Some("127.0.0.1:7177".parse().unwrap())
     );
     assert_eq!(config.transcripts.keep_days, None);
+    assert_eq!(config.gateway.slots, None);
     assert!(config.transcripts.redact && !config.transcripts.keep_audio);
+}
+
+#[test]
+fn the_gateway_listens_to_other_machines_only_when_it_is_told_twice() {
+    let home = Home::with_file("[gateway]\nlisten = '0.0.0.0:7177'\n");
+    assert!(
+        home.complaint().contains("gateway.expose"),
+        "{}",
+        home.complaint()
+    );
+    let home = Home::with_file("[gateway]\nlisten = '0.0.0.0:7177'\nexpose = true\nslots = 8\n");
+    assert_eq!(
+        home.config().gateway.listen,
+        Some("0.0.0.0:7177".parse().unwrap())
+    );
+    assert_eq!(home.config().gateway.slots, Some(8));
+    let home = Home::with_file("[gateway]\nslots = 0\n");
+    assert!(
+        home.complaint()
+            .contains("\"auto\" or a whole number from 1 to 1024"),
+        "{}",
+        home.complaint()
+    );
 }
 
 #[test]

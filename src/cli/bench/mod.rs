@@ -5,6 +5,7 @@
 //! of this machine at this hour.
 
 pub mod asr;
+pub mod gateway;
 pub mod recordings;
 pub mod words;
 
@@ -26,6 +27,8 @@ pub struct BenchArgs {
 enum Bench {
     /// Word error rate and time of a speech model on recordings with texts
     Asr(asr::AsrArgs),
+    /// Latency that the gateway adds, and its memory over many requests
+    Gateway(gateway::GatewayBenchArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -35,6 +38,7 @@ enum Bench {
 pub fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<()> {
     match &args.what {
         Bench::Asr(args) => asr::run(args, setting),
+        Bench::Gateway(args) => gateway::run(args),
     }
 }
 

@@ -5,9 +5,8 @@ mod log;
 mod model;
 mod sound;
 
-use crate::cli::failure::Failure;
 use crate::config::Config;
-use crate::config::resolved::{Engine, Manage};
+use crate::config::resolved::Manage;
 
 pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
 pub use log::{StoreHandle, keep_one, last_turns, store};
@@ -36,16 +35,7 @@ pub struct Names {
 }
 
 /// Settings that differ from their defaults and have no effect yet, in words.
-///
-/// # Errors
-/// A setting that would change who answers: going on without it would be a lie.
-pub fn without_effect(config: &Config) -> anyhow::Result<Vec<&'static str>> {
-    if let Engine::OpenClaw { .. } = config.agent {
-        let next = "set agent.engine = \"builtin\" until this version of Hark can hand over to it";
-        return Err(
-            Failure::usage("agent.engine = \"openclaw\" is not supported yet", next).into(),
-        );
-    }
+pub fn without_effect(config: &Config) -> Vec<&'static str> {
     let set = [
         (
             config.wake.threshold.is_some(),
@@ -68,8 +58,7 @@ pub fn without_effect(config: &Config) -> anyhow::Result<Vec<&'static str>> {
             "llm.manage (Hark does not start servers yet)",
         ),
     ];
-    Ok(set
-        .into_iter()
+    set.into_iter()
         .filter_map(|(set, name)| set.then_some(name))
-        .collect())
+        .collect()
 }

@@ -4,13 +4,14 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::super::conductor::Report;
-use crate::config::resolved::{Backend, Llm};
+use crate::config::resolved::{Backend, Engine, Llm};
 use crate::config::{Config, Places};
 use crate::llm::LlmBackend;
 use crate::llm::backends::{self, LlmSettings};
 use crate::llm::http::Timeouts;
 use crate::llm::ollama::OllamaSettings;
 use crate::llm::openai::OpenAiSettings;
+use crate::llm::openclaw::{OpenClaw, OpenClawSettings};
 use crate::models::{self, Library};
 use crate::transcribe::Transcriber;
 use crate::transcribe::thread::WhisperThread;
@@ -123,6 +124,18 @@ pub fn llm_settings(llm: &Llm) -> LlmSettings {
 /// # Errors
 /// The configured backend cannot be set up: an address or a key file is wrong.
 pub async fn backend(config: &Config) -> anyhow::Result<Option<Box<dyn LlmBackend>>> {
+    if let Engine::OpenClaw { url, token_file } = &config.agent {
+        let timeouts = Timeouts {
+            silence: config.llm.silent,
+            ..Timeouts::default()
+        };
+        return Ok(Some(Box::new(OpenClaw::new(OpenClawSettings {
+            url: url.clone(),
+            token_file: token_file.clone(),
+            session: "hark:voice".to_owned(),
+            timeouts,
+        })?)));
+    }
     let settings = llm_settings(&config.llm);
     let name = match config.llm.backend {
         Backend::None => return Ok(None),

@@ -111,8 +111,45 @@ impl Ollama {
         Ok(chat.map(|entry| entry.name).collect())
     }
 
+    /// The HTTP under it.
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// What a refusal of a request that we did not write means; a model that is gone is chosen anew.
+    pub(super) fn refused(&self, refusal: &Refusal) -> LlmError {
+        let error = meaning(refusal, &self.known_model().unwrap_or_default());
+        if matches!(error, LlmError::NoModel { .. }) {
+            *self.lock() = None;
+        }
+        error
+    }
+
+    /// Sets the context and the stay of a request that we did not write, and takes away the options that would load the
+    /// model again.
+    pub(super) fn own(&self, body: &mut serde_json::Map<String, Value>) {
+        body.insert("keep_alive".to_owned(), json!(self.settings.keep_alive));
+        let mut options = match body.shift_remove("options") {
+            Some(Value::Object(options)) => options,
+            _ => serde_json::Map::new(),
+        };
+        for key in LOAD_TIME_OPTIONS {
+            options.shift_remove(*key);
+        }
+        options.insert("num_ctx".to_owned(), json!(self.settings.num_ctx));
+        body.insert("options".to_owned(), Value::Object(options));
+        // `shift` is a flag of the child: another value costs a reload.
+        body.shift_remove("shift");
+    }
+
+    /// The size of the context that every request gets, in tokens.
+    #[must_use]
+    pub fn num_ctx(&self) -> u32 {
+        self.settings.num_ctx
+    }
+
     /// The model of the next request.
-    async fn model(&self) -> Result<String, LlmError> {
+    pub(super) async fn model(&self) -> Result<String, LlmError> {
         if let Some(model) = self.known_model() {
             return Ok(model);
         }
@@ -281,6 +318,20 @@ pub(super) fn tool(tool: &ToolSpec) -> Value {
         "name": tool.name, "description": tool.description, "parameters": tool.parameters,
     } })
 }
+
+/// Options that are a model's at load time: another value than the last one loads it again.
+const LOAD_TIME_OPTIONS: &[&str] = &[
+    "num_ctx",
+    "num_batch",
+    "num_gpu",
+    "main_gpu",
+    "use_mmap",
+    "use_mlock",
+    "num_thread",
+    "draft_num_predict",
+    "numa",
+    "low_vram",
+];
 
 #[derive(Serialize)]
 struct Body<'a> {

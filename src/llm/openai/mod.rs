@@ -124,8 +124,28 @@ impl OpenAi {
         })
     }
 
+    /// The HTTP under it.
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// What a refusal of a request that we did not write means.
+    pub(super) fn refused(&self, refusal: &Refusal) -> LlmError {
+        self.meaning(refusal, None)
+    }
+
+    /// A 200 that is a page or a single object is no stream of this dialect.
+    pub(super) fn check_kind(&self, response: &Response) -> Result<(), LlmError> {
+        match kind(response) {
+            Some(kind) => Err(LlmError::Protocol {
+                message: format!("{kind} instead of an event stream"),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The model to name in the next request.
-    async fn model(&self) -> Option<String> {
+    pub(super) async fn model(&self) -> Option<String> {
         if self.model.is_some() {
             return self.model.clone();
         }
@@ -210,12 +230,7 @@ impl OpenAi {
         response: Response,
         model: Option<String>,
     ) -> Result<DeltaStream, LlmError> {
-        let kind = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .unwrap_or_default();
-        if kind.starts_with("application/json") || kind.starts_with("text/html") {
+        if let Some(kind) = kind(&response) {
             let message = format!("{kind} instead of an event stream");
             let refusal = refusal(response, self.http.timeouts().probe).await;
             return Err(match error_of(&refusal) {
@@ -322,6 +337,12 @@ impl LlmBackend for OpenAi {
     }
 }
 
+/// The content type of an answer that is no event stream.
+fn kind(response: &Response) -> Option<String> {
+    let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+    (kind.starts_with("application/json") || kind.starts_with("text/html")).then(|| kind.to_owned())
+}
+
 /// The `error` of a refusal: an object, or mlx_lm.server's and llama-swap's plain string.
 fn error_of(refusal: &Refusal) -> Option<Value> {
     serde_json::from_str::<Value>(&refusal.body)
@@ -361,7 +382,7 @@ fn base_address(url: &str) -> String {
     }
 }
 
-fn read_key(path: PathBuf) -> Result<Private<String>, SetupError> {
+pub(super) fn read_key(path: PathBuf) -> Result<Private<String>, SetupError> {
     let wrong = |message: String| SetupError::Key {
         path: path.display().to_string(),
         message,
