@@ -3,6 +3,8 @@
 //! Owned by the conductor (or by a verb that answers one typed question). Answers what the local intents know at once and
 //! hands everything else to the model as work for a task.
 
+mod off_record;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +33,8 @@ use crate::platform::clock::{self, Clock};
 use crate::platform::volume;
 use crate::private::Private;
 use crate::time::Mono;
+
+pub use off_record::Wish;
 
 /// How an answer names the local intents as its backend.
 pub const INTENTS: &str = "intents";
@@ -85,6 +89,10 @@ pub struct Desk {
     asked_back: Option<Question>,
     /// The last reply came from the model: a bare "yes" answers that.
     in_conversation: bool,
+    /// What the last question wanted of the daemon itself.
+    wish: Option<Wish>,
+    /// The memory as it was when the record was switched off.
+    set_aside: Option<off_record::SetAside>,
 }
 
 /// The backend in use; a task that finds another one puts it here.
@@ -111,14 +119,21 @@ impl Desk {
             last_reply: None,
             asked_back: None,
             in_conversation: false,
+            wish: None,
+            set_aside: None,
         }
     }
 
     /// The backend in use, for people: kind and address.
     #[must_use]
     pub fn backend(&self) -> Option<String> {
-        let info = lock(&self.backend).as_ref().map(|backend| backend.info())?;
-        Some(describe(&info))
+        self.backend_info().map(|info| describe(&info))
+    }
+
+    /// The backend in use.
+    #[must_use]
+    pub fn backend_info(&self) -> Option<BackendInfo> {
+        lock(&self.backend).as_ref().map(|backend| backend.info())
     }
 
     /// When a timer rings next.
@@ -184,9 +199,21 @@ impl Desk {
         let now = self.clock.now();
         self.asked_back = None;
         if self.stay == Stay::OneTurn
-            && matches!(intent.action, Action::SetTimer { .. } | Action::Ask(_))
+            && matches!(
+                intent.action,
+                Action::SetTimer { .. }
+                    | Action::Ask(_)
+                    | Action::OffRecord(_)
+                    | Action::StopListening
+            )
         {
-            let text = "I can only keep a timer while I stay running. Start me with hark run, and ask again.".to_owned();
+            let text = match intent.action {
+                Action::OffRecord(_) | Action::StopListening => ONLY_RUNNING,
+                _ => {
+                    "I can only keep a timer while I stay running. Start me with hark run, and ask again."
+                }
+            };
+            let text = text.to_owned();
             return Answering::Now {
                 events: said(turn, intent.kind, &text),
                 text: Private::new(text),
@@ -204,6 +231,8 @@ impl Desk {
                 self.timers.cancel_all();
             }
             Action::Ask(question) => self.asked_back = Some(question),
+            Action::OffRecord(off) => self.wish = Some(Wish::OffRecord(off)),
+            Action::StopListening => self.wish = Some(Wish::Mute),
             Action::Volume(change) => {
                 return Answering::Later(change_volume(turn, change, intent.kind, intent.say));
             }
@@ -395,6 +424,9 @@ fn apply(change: VolumeChange) -> Result<Option<String>, volume::VolumeError> {
     Ok(None)
 }
 
+/// What is said where nobody stays to whom a switch would matter.
+const ONLY_RUNNING: &str = "Only the running assistant can do that. Say it to that one, or use hark off-record and hark mute.";
+
 /// The intent's name in receipts and records.
 fn name(kind: IntentKind) -> &'static str {
     match kind {
@@ -407,5 +439,6 @@ fn name(kind: IntentKind) -> &'static str {
         IntentKind::Stop => "stop",
         IntentKind::Help => "help",
         IntentKind::SmallTalk => "small_talk",
+        IntentKind::Control => "control",
     }
 }

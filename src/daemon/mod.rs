@@ -3,11 +3,13 @@
 pub mod conductor;
 pub mod desk;
 pub mod doctor;
+pub mod doors;
 pub mod effectors;
 pub mod events;
 pub mod hear;
 pub mod parts;
 pub mod service;
+pub mod switches;
 pub mod typed;
 mod words;
 
@@ -21,12 +23,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Places};
+use crate::control::hub::Hub;
 use crate::dialogue::{BargeIn, Policy, Start};
 use crate::platform::clock::Clock;
-use conductor::{Conductor, INBOX, Report, Summary, Until};
+use crate::platform::hotkey::Hotkey;
+use conductor::{Conductor, INBOX, Remote, Report, Summary, Until};
 use desk::{Desk, Stay};
+use doors::{ControlDoor, Doors};
 use effectors::Effectors;
 use events::Sink;
+use switches::{Kept, Switches};
 
 /// How fast a file passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +87,8 @@ pub enum Wake {
     Phrase,
     /// Every utterance.
     EveryUtterance,
+    /// The push-to-talk key only.
+    Key,
 }
 
 /// Everything that a run of the daemon needs to know.
@@ -102,14 +110,22 @@ pub struct Plan {
     pub keep_records: bool,
 }
 
-/// Runs the daemon until its end or a signal (SIGINT, SIGTERM).
+/// Runs the daemon, without ways in beside the ear, until its end or a signal (SIGINT, SIGTERM).
 ///
 /// # Errors
 /// A device, file or model cannot be used; nothing was recorded then.
 pub async fn run(plan: Plan, sink: Sink) -> anyhow::Result<Summary> {
+    serve(plan, sink, Doors::default()).await
+}
+
+/// Runs the daemon until its end or a signal (SIGINT, SIGTERM), open for commands and keys.
+///
+/// # Errors
+/// As [`run`]; also where another daemon runs here and [`doors::Taken::Refuse`] holds.
+pub async fn serve(plan: Plan, sink: Sink, doors: Doors) -> anyhow::Result<Summary> {
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(shutdown.clone()));
-    let summary = run_until(plan, sink, shutdown).await;
+    let summary = serve_until(plan, sink, doors, shutdown).await;
     signals.abort();
     summary
 }
@@ -123,6 +139,20 @@ pub async fn run_until(
     sink: Sink,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
+    serve_until(plan, sink, Doors::default(), shutdown).await
+}
+
+/// Runs the daemon until its end or until `shutdown`, open for commands and keys.
+///
+/// # Errors
+/// See [`serve`].
+pub async fn serve_until(
+    plan: Plan,
+    sink: Sink,
+    doors: Doors,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Summary> {
+    let lease = doors::lease(&doors)?;
     for setting in parts::without_effect(&plan.config)? {
         tracing::warn!(setting, "has no effect in this version");
     }
@@ -138,7 +168,15 @@ pub async fn run_until(
         } | Input::Samples { .. }
     )
     .then(|| Arc::new(AtomicBool::new(false)));
+    let hub = Hub::default();
+    let control = lease.map(|lease| ControlDoor::open(lease, hub.clone(), reports.clone()));
     let (effectors, desk) = start(&plan, clock, &reports, hold.clone()).await?;
+    let sink = doors::spread(hub, sink);
+    let (hotkey, remote) = remote(&plan, &doors, clock, &reports).await;
+    if let Some(control) = &control {
+        control.started();
+    }
+    let keep_sounds = plan.keep_records && plan.config.transcripts.keep_audio;
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -152,7 +190,51 @@ pub async fn run_until(
         },
     );
     drop(reports);
-    Ok(conductor.run(shutdown).await)
+    let conductor = conductor.with_remote(remote).keeping_sounds(keep_sounds);
+    let summary = conductor.run(shutdown).await;
+    drop(hotkey);
+    if let Some(control) = control {
+        control.close().await;
+    }
+    Ok(summary)
+}
+
+/// What is switched and told from outside: as an earlier run left it. A file is not a room: it is heard although the ear
+/// was closed there.
+async fn remote(
+    plan: &Plan,
+    doors: &Doors,
+    clock: Clock,
+    reports: &mpsc::Sender<Report>,
+) -> (Option<Hotkey>, Remote) {
+    let mut kept = Kept::read(&plan.places);
+    let room = matches!(plan.input, Input::Device(_));
+    kept.muted &= room;
+    for (on, told) in [
+        (
+            kept.muted,
+            "the ear is still closed: `hark unmute` opens it",
+        ),
+        (
+            kept.off_record,
+            "still off the record: `hark off-record off` ends that",
+        ),
+    ] {
+        if on {
+            tracing::warn!("{told}");
+        }
+    }
+    let (hotkey, status) = doors::hotkey(&plan.config, doors, reports.clone()).await;
+    let phrase = match plan.wake {
+        Wake::Phrase => Some(plan.config.wake.phrase.clone()),
+        Wake::EveryUtterance | Wake::Key => None,
+    };
+    let switches = if room {
+        Switches::restored(kept, &plan.places)
+    } else {
+        Switches::passing(kept)
+    };
+    (hotkey, Remote::new(switches, phrase, status, clock.now()))
 }
 
 /// Starts every part. The ear is last: by the time it hears, everything behind it is ready.
@@ -213,6 +295,7 @@ fn policy(plan: &Plan) -> Policy {
         start: match plan.wake {
             Wake::Phrase => Start::Phrase(config.wake.phrase.to_lowercase()),
             Wake::EveryUtterance => Start::Every,
+            Wake::Key => Start::Key,
         },
         // The microphone hears the loudspeaker; a file does not, and nothing hears a file.
         barge_in: match (&plan.input, &plan.output) {

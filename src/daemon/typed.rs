@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::desk::{Answering, Desk, Stay};
 use super::parts;
+use super::switches::Kept;
 use crate::config::resolved::{Backend, Llm};
 use crate::config::{Config, Places};
 use crate::dialogue::AgentEvent;
@@ -210,6 +211,9 @@ impl Progress {
 
 /// Writes the record; a log that cannot be written costs the user a warning, not the answer.
 fn keep(typed: &Typed<'_>, record: &Turn) -> anyhow::Result<()> {
+    if Kept::read(typed.places).off_record {
+        return Ok(());
+    }
     if let Err(error) = parts::keep_one(typed.config, typed.places, record.clone()) {
         tracing::warn!(%error, "this turn is not in the transcript log");
     }

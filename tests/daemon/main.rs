@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod conversation;
+mod held;
+mod hotkey;
 mod keeping;
 mod model;
 mod outages;
+mod privacy;
 mod process;
+mod remote;
 mod server;
 mod support;
