@@ -4,6 +4,7 @@ pub mod ask;
 pub mod bench;
 pub mod config;
 pub mod console;
+pub mod control;
 pub mod demo;
 pub mod devices;
 pub mod doctor;
@@ -68,6 +69,23 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Reproducible measurements, with the machine and the version in them
     Bench(bench::BenchArgs),
+    /// What the running daemon is doing
+    Status(control::StatusArgs),
+    /// Closes the ear of the running daemon until it is opened again
+    #[command(after_help = "Example:\n  hark mute")]
+    Mute(control::PlainArgs),
+    /// Opens the ear again
+    #[command(after_help = "Example:\n  hark unmute")]
+    Unmute(control::PlainArgs),
+    /// Switches writing down what is said off (on) or on again (off)
+    OffRecord(control::OffRecordArgs),
+    /// Prints what happens in the running daemon, as JSON Lines
+    Events(control::EventsArgs),
+    /// Push-to-talk from any hotkey tool or script
+    Ptt(control::PttArgs),
+    /// Silences the running daemon at once; it goes on listening
+    #[command(visible_alias = "hush", after_help = "Example:\n  hark stop")]
+    Stop(control::PlainArgs),
     /// Settings: path, show, check, init
     Config(config::ConfigArgs),
     /// Runs Hark whenever you log in: install, start, stop, status, logs
@@ -160,6 +178,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Transcripts(args) => {
             console::with_standard_streams(|console| transcripts::run(&args, &places, console))
         }
+        Verb::Status(args) => control::status(&args),
+        Verb::Mute(args) => control::mute(&args, true),
+        Verb::Unmute(args) => control::mute(&args, false),
+        Verb::OffRecord(args) => control::off_record(&args),
+        Verb::Events(args) => control::events(&args),
+        Verb::Ptt(args) => control::ptt(&args),
+        Verb::Stop(args) => control::stop(&args),
         Verb::Doctor(args) => {
             // What a log would tell, the checks tell with a remedy; whoever asks for the log gets it.
             if cli.verbose > 0
@@ -253,6 +278,13 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         Verb::Config(_)
         | Verb::Transcripts(_)
         | Verb::Doctor(_)
+        | Verb::Status(_)
+        | Verb::Mute(_)
+        | Verb::Unmute(_)
+        | Verb::OffRecord(_)
+        | Verb::Events(_)
+        | Verb::Ptt(_)
+        | Verb::Stop(_)
         | Verb::Completions { .. }
         | Verb::Man => {
             Err(Failure::failed("this verb needs no settings", "report this as a bug").into())

@@ -85,7 +85,14 @@ pub fn narrate(news: &News) -> Option<String> {
         News::Transcript { text, .. } if !text.as_str().is_empty() => {
             format!("you:  {}", text.as_str())
         }
+        News::Reply { text } if text.as_str().is_empty() => "hark: (off the record)".to_owned(),
         News::Reply { text } => format!("hark: {}", text.as_str()),
+        News::Muted { muted: true } => "      (the ear is closed until `hark unmute`)".to_owned(),
+        News::Muted { muted: false } => "      (the ear is open)".to_owned(),
+        News::OffRecord { off_record: true } => {
+            "      (off the record: nothing is written)".to_owned()
+        }
+        News::OffRecord { off_record: false } => "      (on the record)".to_owned(),
         News::BargeIn => "      (interrupted)".to_owned(),
         News::Turn { receipt, .. } => {
             format!(

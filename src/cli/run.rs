@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::Setting;
 use super::failure::Failure;
 use crate::daemon::conductor::Until;
+use crate::daemon::doors::{Doors, Taken};
 use crate::daemon::events::{Line, Sink};
 use crate::daemon::{Input, Output, Pace, Plan, Wake};
 
@@ -57,13 +58,7 @@ pub fn run(args: &RunArgs, setting: &Setting) -> anyhow::Result<()> {
     ) {
         (true, _) => Wake::EveryUtterance,
         (false, true) => Wake::Phrase,
-        (false, false) => {
-            return Err(Failure::usage(
-                "the wake phrase is switched off (wake.enabled), so nothing would ever start a turn",
-                "switch it on, or take every utterance as a question: hark run --no-wake",
-            )
-            .into());
-        }
+        (false, false) => Wake::Key,
     };
     let until = match (args.once, from_file) {
         (true, _) => Until::OneTurn,
@@ -93,7 +88,8 @@ pub fn run(args: &RunArgs, setting: &Setting) -> anyhow::Result<()> {
         eprintln!("{}", super::receipt::STARTER_ADVICE);
     }
     let sink = sink(args.events.as_deref())?;
-    let summary = super::runtime()?.block_on(crate::daemon::run(plan, sink))?;
+    let doors = doors(&plan)?;
+    let summary = super::runtime()?.block_on(crate::daemon::serve(plan, sink, doors))?;
     if let Some(error) = summary.input_failed {
         return Err(error.into());
     }
@@ -105,6 +101,35 @@ pub fn run(args: &RunArgs, setting: &Setting) -> anyhow::Result<()> {
         )
         .into()),
     }
+}
+
+/// A daemon in a room takes commands and keys. One that answers a file does so too where no other daemon does, as long as
+/// there is time for them.
+fn doors(plan: &Plan) -> anyhow::Result<Doors> {
+    let in_a_hurry = matches!(
+        plan.input,
+        Input::File {
+            pace: Pace::Fast,
+            ..
+        }
+    );
+    if in_a_hurry {
+        return Ok(Doors::default());
+    }
+    let found = crate::platform::directories::from_environment().map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "set HARK_HOME to a folder for Hark's files",
+        )
+    })?;
+    Ok(Doors {
+        runtime: Some(found.runtime),
+        taken: match plan.input {
+            Input::Device(_) => Taken::Refuse,
+            Input::File { .. } | Input::Samples { .. } => Taken::GoOn,
+        },
+        hotkey: true,
+    })
 }
 
 /// A name that is an existing file, or looks like a path, is a file; everything else is a device.

@@ -16,7 +16,7 @@ use crate::transcripts::export::{ExportError, Format, Target};
 use crate::transcripts::query::{QueryError, expression};
 use crate::transcripts::when::{ALWAYS, When, WhenError, stretch};
 use crate::transcripts::{
-    ListRequest, Reader, RecordId, SearchRequest, Speaker, StoreError, StoredTurn, why,
+    ListRequest, Reader, RecordId, SearchRequest, Speaker, StoreError, StoredTurn, audio, why,
 };
 
 /// Arguments of `hark transcripts`.
@@ -326,14 +326,16 @@ fn one(reader: Option<&Reader>, number: Option<i64>) -> anyhow::Result<StoredTur
 fn show(args: &TurnArgs, places: &Places, console: &mut Console<'_>) -> anyhow::Result<()> {
     let reader = open(places)?;
     let turn = one(reader.as_ref(), args.turn)?;
+    let sound = audio::find(&places.transcripts(), turn.id);
     if args.json {
-        writeln!(
-            console.out,
-            "{}",
-            serde_json::to_string_pretty(&turn.to_json())?
-        )?;
+        let mut json = turn.to_json();
+        json["audio"] = serde_json::json!(sound);
+        writeln!(console.out, "{}", serde_json::to_string_pretty(&json)?)?;
     } else {
         print::whole(console, &turn)?;
+        if let Some(sound) = sound {
+            writeln!(console.out, "{:<10}{}", "Sound:", sound.display())?;
+        }
     }
     Ok(())
 }

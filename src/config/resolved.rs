@@ -271,6 +271,8 @@ pub struct Transcripts {
     pub keep_turns: Option<u32>,
     /// Whether the questions' sound is kept.
     pub keep_audio: bool,
+    /// Days that this sound is kept; `None` is as long as its turn.
+    pub audio_days: Option<u32>,
     /// Whether secrets are blotted out on write.
     pub redact: bool,
 }
@@ -551,10 +553,12 @@ fn transcripts(check: &mut Check<'_>) -> Transcripts {
     let count = i64::from(u32::MAX);
     let days = whole(check.integer("transcripts.keep_days", 0..=36_500));
     let turns = whole(check.integer("transcripts.keep_turns", 0..=count));
+    let sound_days = whole(check.integer("transcripts.audio_days", 0..=36_500));
     Transcripts {
         keep_days: (days > 0).then_some(days),
         keep_turns: (turns > 0).then_some(turns),
         keep_audio: check.truth("transcripts.keep_audio"),
+        audio_days: (sound_days > 0).then_some(sound_days),
         redact: check.truth("transcripts.redact"),
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! It waits for one thing (its inbox, the dialogue's deadline, shutdown), hands it to the dialogue, executes every effect,
 //! and repeats; nothing here blocks. What threads and tasks report comes through the inbox (256 entries; a sender waits
-//! when it is full, and the rings behind the senders absorb that).
+//! when it is full, and the rings behind the senders absorb that). What comes from keys and commands is in `remote`.
 
-use std::collections::HashMap;
+mod remote;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, Manner};
 use super::effectors::Effectors;
 use super::events::{Line, News, Sink};
-use crate::dialogue::{AgentEvent, Dialogue, Effect, Event, Policy, SpeakerEvent};
-use crate::flow::{Extent, Turn};
+use crate::control::Call;
+use crate::dialogue::{AgentEvent, Dialogue, Effect, Event, Key, Policy, SpeakerEvent};
+use crate::flow::{Extent, Turn, Utterance};
 use crate::hearing::listen::EarEvent;
 use crate::ids::{ChunkSeq, TurnId};
 use crate::platform::clock::Clock;
@@ -24,6 +27,8 @@ use crate::private::Private;
 use crate::speak::thread::{SpeakCommand, SpeakEvent, SpeakFailure};
 use crate::time::{Anchor, Mono, SamplePos, Span};
 use crate::transcribe::thread::Answer;
+
+pub use remote::Remote;
 
 /// Entries of the inbox.
 pub const INBOX: usize = 256;
@@ -52,6 +57,10 @@ pub enum Report {
     LogTrouble(String),
     /// A backend came, went or changed.
     Backend(String),
+    /// The global push-to-talk key.
+    Key(Key),
+    /// A client of the control socket wants something.
+    Call(Call),
 }
 
 /// When the conductor ends by itself.
@@ -64,6 +73,9 @@ pub enum Until {
     /// After the first turn.
     OneTurn,
 }
+
+/// Utterances whose sound is held while their words are awaited: at most 30 s each, so 8 MB in all.
+const SOUNDS_HELD: usize = 4;
 
 /// Why the conductor ended, and what it saw.
 #[derive(Debug, Default)]
@@ -117,6 +129,10 @@ pub struct Conductor {
     clauses: HashMap<(TurnId, ChunkSeq), Private<String>>,
     /// Records that wait for the store.
     unstored: HashMap<TurnId, Turn>,
+    /// The sound of the newest utterances, where it is kept with their turns.
+    sounds: BTreeMap<TurnId, Arc<[f32]>>,
+    keep_sounds: bool,
+    remote: Remote,
     /// Whether the store acknowledges; while it does not, turns are over without it.
     log_works: bool,
     done: Summary,
@@ -153,9 +169,30 @@ impl Conductor {
             asked_at: Mono::ZERO,
             clauses: HashMap::new(),
             unstored: HashMap::new(),
+            sounds: BTreeMap::new(),
+            keep_sounds: false,
+            remote: Remote::default(),
             log_works: true,
             done: Summary::default(),
         }
+    }
+
+    /// With what an earlier run has switched, and what `status` tells beside the conversation.
+    #[must_use]
+    pub fn with_remote(mut self, remote: Remote) -> Self {
+        if remote.switches.muted() {
+            self.effectors.mute(true);
+        }
+        self.desk.off_record(remote.switches.off_record());
+        self.remote = remote;
+        self
+    }
+
+    /// With the sound of each question kept beside its turn.
+    #[must_use]
+    pub const fn keeping_sounds(mut self, keep: bool) -> Self {
+        self.keep_sounds = keep;
+        self
     }
 
     /// Runs until its end, see [`Until`], or until `shutdown`.
@@ -257,6 +294,11 @@ impl Conductor {
             }
             Report::LogTrouble(message) => self.log_trouble(message),
             Report::Backend(change) => self.emit(None, News::Backend { change }),
+            Report::Key(key) => {
+                // Why it did nothing has been told.
+                self.key(key).ok();
+            }
+            Report::Call(call) => self.call(call),
         }
     }
 
@@ -278,6 +320,7 @@ impl Conductor {
         for effect in effects {
             self.execute(effect);
         }
+        self.note_state();
         self.release();
     }
 
@@ -302,6 +345,8 @@ impl Conductor {
                     channels = format.channels,
                     "the ear hears"
                 );
+                self.remote.source_hears();
+                self.note_state();
                 let news = self.effectors.ready_news(self.desk.backend());
                 self.emit(None, news);
             }
@@ -345,6 +390,7 @@ impl Conductor {
                 self.emit(None, News::Device { change });
             }
             EarEvent::Lost { reason } => {
+                self.remote.source_lost();
                 self.emit(
                     None,
                     News::Device {
@@ -515,6 +561,8 @@ impl Conductor {
             } => {
                 let utterance = utterance.0;
                 self.spans.insert(turn, (utterance.span, utterance.speech));
+                self.remote.switches.heard(turn, utterance.span);
+                self.keep_sound(turn, &utterance);
                 if let Some(kind) = self.effectors.transcribe(turn, revision, utterance) {
                     self.dispatch(Event::TranscribeFailed {
                         turn,
@@ -525,7 +573,11 @@ impl Conductor {
             }
             Effect::Ask { turn, question } => {
                 self.asked_at = self.clock.now();
+                self.remote.switches.asked(turn);
                 let known = self.effectors.ask(&mut self.desk, turn, &question);
+                if let Some(wish) = self.desk.take_wish() {
+                    self.grant(wish);
+                }
                 // What is known at once is its own sign that the question was taken.
                 if known.is_empty() {
                     self.effectors.earcon();
@@ -535,7 +587,9 @@ impl Conductor {
                 }
             }
             Effect::Abandon { turn } => {
-                self.spans.remove(&turn);
+                if self.spans.remove(&turn).is_some() {
+                    self.remote.switches.over(turn);
+                }
                 self.effectors.abandon(turn);
             }
             Effect::Say(chunk) => {
@@ -585,6 +639,16 @@ impl Conductor {
         }
     }
 
+    /// Holds the sound of an utterance until its turn is recorded. Most come to nothing: only the newest are held.
+    fn keep_sound(&mut self, turn: TurnId, utterance: &Utterance) {
+        if self.keep_sounds && !self.remote.switches.is_private(Some(turn)) {
+            self.sounds.insert(turn, Arc::clone(&utterance.samples));
+            while self.sounds.len() > SOUNDS_HELD {
+                self.sounds.pop_first();
+            }
+        }
+    }
+
     fn record(&mut self, turn: Turn) {
         self.clauses.retain(|(of, _), _| *of != turn.id);
         // A tool that was cut off had no chance to tell.
@@ -598,10 +662,12 @@ impl Conductor {
         self.effectors.settled(turn.id);
         let now = self.present();
         self.desk.remember(&turn, now);
+        self.remote.count_turn();
         self.unstored.insert(turn.id, turn.clone());
-        let queued = self
-            .effectors
-            .record(turn.clone(), self.clock.now().since(self.asked_at));
+        let sound = self.sounds.remove(&turn.id);
+        let private = self.remote.switches.is_private(Some(turn.id));
+        let ago = self.clock.now().since(self.asked_at);
+        let queued = !private && self.effectors.record(turn.clone(), ago, sound);
         if !(queued && self.log_works) {
             self.stored(turn.id, false);
         }
@@ -626,6 +692,7 @@ impl Conductor {
                 recorded,
             };
             self.emit(Some(id), news);
+            self.remote.switches.over(id);
             // A daemon that runs for months keeps no turn in memory: the log has them.
             if self.until != Until::Stopped {
                 self.done.turns.push(turn);
@@ -640,10 +707,12 @@ impl Conductor {
             News::Backend { change } => self.effectors.keep_event("backend", change),
             _ => {}
         }
+        let private = self.remote.switches.is_private(turn);
         let line = Line {
-            news,
+            news: if private { news.without_words() } else { news },
             at: self.input_at.seconds(),
             turn,
+            private,
         };
         (self.sink)(&line);
     }

@@ -5,6 +5,7 @@
 //! hands everything else to the model as work for a task.
 
 mod agreement;
+mod off_record;
 mod resume;
 
 pub use agreement::DECLINED;
@@ -43,6 +44,8 @@ use crate::platform::clock::{self, Clock};
 use crate::platform::volume;
 use crate::private::Private;
 use crate::time::{Anchor, Mono, SamplePos};
+
+pub use off_record::Wish;
 
 /// How an answer names the local intents as its backend.
 pub const INTENTS: &str = "intents";
@@ -112,6 +115,10 @@ pub struct Desk {
     in_conversation: bool,
     /// The places at the model that other programs share with us, where there is a gateway.
     seats: Option<Seats>,
+    /// What the last question wanted of the daemon itself.
+    wish: Option<Wish>,
+    /// The memory as it was when the record was switched off.
+    set_aside: Option<off_record::SetAside>,
 }
 
 /// What the user asked to be remembered, one fact a line; read once a turn, so it must be quick.
@@ -164,6 +171,8 @@ impl Desk {
             asked_back: None,
             in_conversation: false,
             seats: None,
+            wish: None,
+            set_aside: None,
         }
     }
 
@@ -197,8 +206,13 @@ impl Desk {
     /// The backend in use, for people: kind and address.
     #[must_use]
     pub fn backend(&self) -> Option<String> {
-        let info = lock(&self.backend).as_ref().map(|backend| backend.info())?;
-        Some(describe(&info))
+        self.backend_info().map(|info| describe(&info))
+    }
+
+    /// The backend in use.
+    #[must_use]
+    pub fn backend_info(&self) -> Option<BackendInfo> {
+        lock(&self.backend).as_ref().map(|backend| backend.info())
     }
 
     /// When a timer rings next.
@@ -289,9 +303,21 @@ impl Desk {
         let now = self.clock.now();
         self.asked_back = None;
         if self.stay == Stay::OneTurn
-            && matches!(intent.action, Action::SetTimer { .. } | Action::Ask(_))
+            && matches!(
+                intent.action,
+                Action::SetTimer { .. }
+                    | Action::Ask(_)
+                    | Action::OffRecord(_)
+                    | Action::StopListening
+            )
         {
-            let text = "I can only keep a timer while I stay running. Start me with hark run, and ask again.".to_owned();
+            let text = match intent.action {
+                Action::OffRecord(_) | Action::StopListening => ONLY_RUNNING,
+                _ => {
+                    "I can only keep a timer while I stay running. Start me with hark run, and ask again."
+                }
+            };
+            let text = text.to_owned();
             return Answering::Now {
                 events: said(turn, intent.kind, &text),
                 text: Private::new(text),
@@ -309,6 +335,8 @@ impl Desk {
                 self.timers.cancel_all();
             }
             Action::Ask(question) => self.asked_back = Some(question),
+            Action::OffRecord(off) => self.wish = Some(Wish::OffRecord(off)),
+            Action::StopListening => self.wish = Some(Wish::Mute),
             Action::Volume(change) => {
                 return Answering::Later(change_volume(turn, change, intent.kind, intent.say));
             }
@@ -572,6 +600,9 @@ fn apply(change: VolumeChange) -> Result<Option<String>, volume::VolumeError> {
     Ok(None)
 }
 
+/// What is said where nobody stays to whom a switch would matter.
+const ONLY_RUNNING: &str = "Only the running assistant can do that. Say it to that one, or use hark off-record and hark mute.";
+
 /// The intent's name in receipts and records.
 fn name(kind: IntentKind) -> &'static str {
     match kind {
@@ -584,5 +615,6 @@ fn name(kind: IntentKind) -> &'static str {
         IntentKind::Stop => "stop",
         IntentKind::Help => "help",
         IntentKind::SmallTalk => "small_talk",
+        IntentKind::Control => "control",
     }
 }

@@ -1,6 +1,7 @@
 //! The hands of the conductor: each effect of the dialogue becomes one call here, and none of them waits.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -93,6 +94,20 @@ impl Effectors {
         // One that the speaking thread has no room for is no loss.
         if self.earcons && !self.speaker.tell(SpeakCommand::Earcon) {
             tracing::debug!("no room for an earcon");
+        }
+    }
+
+    /// What the parts are called.
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Closes the ear for the user, or opens it; it stays so when the device changes.
+    pub fn mute(&self, muted: bool) {
+        if muted {
+            self.ear.control.pause(PauseReason::Muted);
+        } else {
+            self.ear.control.resume(PauseReason::Muted);
         }
     }
 
@@ -222,12 +237,12 @@ impl Effectors {
         self.ear.control.let_go();
     }
 
-    /// Gives a record to the store, `ago` after the question was asked; `false` when there is none to take it.
+    /// Gives a record to the store, `ago` after the question was asked, with the question's sound where that is kept; `false` when there is none to take it.
     #[must_use]
-    pub fn record(&self, turn: Turn, ago: Duration) -> bool {
+    pub fn record(&self, turn: Turn, ago: Duration, sound: Option<Arc<[f32]>>) -> bool {
         self.store
             .as_ref()
-            .is_some_and(|store| store.record(turn, ago))
+            .is_some_and(|store| store.record(turn, ago, sound))
     }
 
     /// Keeps a change of device or backend in the transcript log, beside the turns.

@@ -21,6 +21,9 @@ pub struct Line {
     /// The turn that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnId>,
+    /// It was said off the record: its words were taken out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
 }
 
 /// What happened.
@@ -44,6 +47,21 @@ pub enum News {
         phrase: String,
         /// Confidence of the transcript it was found in.
         score: f32,
+    },
+    /// The push-to-talk key.
+    Ptt {
+        /// `press`, `release` or `toggle`.
+        action: &'static str,
+    },
+    /// The ear was closed or opened by the user.
+    Muted {
+        /// Whether it is closed.
+        muted: bool,
+    },
+    /// The record was switched off or on by the user.
+    OffRecord {
+        /// Whether nothing is written.
+        off_record: bool,
     },
     /// Speech began.
     SpeechStart,
@@ -137,6 +155,47 @@ impl News {
         Self::Tool {
             name: tool.name.clone(),
             outcome: tool.outcome.clone(),
+        }
+    }
+
+    /// The same without what was said. No variant is left out by default: a new one must say whether it holds words.
+    #[must_use]
+    pub fn without_words(self) -> Self {
+        match self {
+            Self::Transcript {
+                start,
+                end,
+                confidence,
+                ..
+            } => Self::Transcript {
+                text: Private::default(),
+                start,
+                end,
+                confidence,
+            },
+            Self::Reply { .. } => Self::Reply {
+                text: Private::default(),
+            },
+            Self::Heard { cut, .. } => Self::Heard {
+                text: Private::default(),
+                cut,
+            },
+            Self::Ready { .. }
+            | Self::Wake { .. }
+            | Self::Ptt { .. }
+            | Self::Muted { .. }
+            | Self::OffRecord { .. }
+            | Self::SpeechStart
+            | Self::SpeechEnd
+            | Self::Ignored { .. }
+            | Self::Llm { .. }
+            | Self::Tool { .. }
+            | Self::Speaking { .. }
+            | Self::BargeIn
+            | Self::Turn { .. }
+            | Self::Device { .. }
+            | Self::Backend { .. }
+            | Self::Error { .. } => self,
         }
     }
 }

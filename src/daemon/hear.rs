@@ -100,6 +100,7 @@ pub fn hear(
             news,
             at: anchor.at.seconds(),
             turn: None,
+            private: false,
         }))?;
     }
     ear.stop()

@@ -3,12 +3,14 @@
 pub mod conductor;
 pub mod desk;
 pub mod doctor;
+pub mod doors;
 pub mod effectors;
 pub mod events;
 pub mod gateway;
 pub mod hear;
 pub mod parts;
 pub mod service;
+pub mod switches;
 pub mod typed;
 mod words;
 
@@ -25,12 +27,16 @@ use crate::agent::consent::Permissions;
 use crate::agent::tools::Toolbox;
 use crate::config::resolved::Engine;
 use crate::config::{Config, Places};
+use crate::control::hub::Hub;
 use crate::dialogue::{BargeIn, Policy, Start};
 use crate::platform::clock::Clock;
-use conductor::{Conductor, INBOX, Report, Summary, Until};
+use crate::platform::hotkey::Hotkey;
+use conductor::{Conductor, INBOX, Remote, Report, Summary, Until};
 use desk::{Desk, Stay};
+use doors::{ControlDoor, Doors};
 use effectors::Effectors;
 use events::Sink;
+use switches::{Kept, Switches};
 
 /// How fast a file passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +91,8 @@ pub enum Wake {
     Phrase,
     /// Every utterance.
     EveryUtterance,
+    /// The push-to-talk key only.
+    Key,
 }
 
 /// Everything that a run of the daemon needs to know.
@@ -106,14 +114,22 @@ pub struct Plan {
     pub keep_records: bool,
 }
 
-/// Runs the daemon until its end or a signal (SIGINT, SIGTERM).
+/// Runs the daemon, without ways in beside the ear, until its end or a signal (SIGINT, SIGTERM).
 ///
 /// # Errors
 /// A device, file or model cannot be used; nothing was recorded then.
 pub async fn run(plan: Plan, sink: Sink) -> anyhow::Result<Summary> {
+    serve(plan, sink, Doors::default()).await
+}
+
+/// Runs the daemon until its end or a signal (SIGINT, SIGTERM), open for commands and keys.
+///
+/// # Errors
+/// As [`run`]; also where another daemon runs here and [`doors::Taken::Refuse`] holds.
+pub async fn serve(plan: Plan, sink: Sink, doors: Doors) -> anyhow::Result<Summary> {
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(shutdown.clone()));
-    let summary = run_until(plan, sink, shutdown).await;
+    let summary = serve_until(plan, sink, doors, shutdown).await;
     signals.abort();
     summary
 }
@@ -127,7 +143,7 @@ pub async fn run_until(
     sink: Sink,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
-    run_with_tools(plan, &Toolbox::default(), sink, shutdown).await
+    serve_until(plan, sink, Doors::default(), shutdown).await
 }
 
 /// The same with these tools beside its own.
@@ -140,6 +156,30 @@ pub async fn run_with_tools(
     sink: Sink,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
+    serve_with_tools(plan, tools, sink, Doors::default(), shutdown).await
+}
+
+/// Runs the daemon until its end or until `shutdown`, open for commands and keys.
+///
+/// # Errors
+/// See [`serve`].
+pub async fn serve_until(
+    plan: Plan,
+    sink: Sink,
+    doors: Doors,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Summary> {
+    serve_with_tools(plan, &Toolbox::default(), sink, doors, shutdown).await
+}
+
+async fn serve_with_tools(
+    plan: Plan,
+    tools: &Toolbox,
+    sink: Sink,
+    doors: Doors,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Summary> {
+    let lease = doors::lease(&doors)?;
     for setting in parts::without_effect(&plan.config) {
         tracing::warn!(setting, "has no effect in this version");
     }
@@ -155,6 +195,8 @@ pub async fn run_with_tools(
         } | Input::Samples { .. }
     )
     .then(|| Arc::new(AtomicBool::new(false)));
+    let hub = Hub::default();
+    let control = lease.map(|lease| ControlDoor::open(lease, hub.clone(), reports.clone()));
     let serves = plan.until == Until::Stopped && plan.config.gateway.listen.is_some();
     let seats = serves.then(|| gateway::Seats::new(&plan.config, clock));
     // OpenClaw's own requests come through the gateway: they must not wait for the turn that waits for them.
@@ -167,6 +209,12 @@ pub async fn run_with_tools(
         Some(seats) => gateway::start_beside(&plan.config, &plan.places, seats).await,
         None => None,
     };
+    let sink = doors::spread(hub, sink);
+    let (hotkey, remote) = remote(&plan, &doors, clock, &reports).await;
+    if let Some(control) = &control {
+        control.started();
+    }
+    let keep_sounds = plan.keep_records && plan.config.transcripts.keep_audio;
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -180,11 +228,54 @@ pub async fn run_with_tools(
         },
     );
     drop(reports);
+    let conductor = conductor.with_remote(remote).keeping_sounds(keep_sounds);
     let summary = conductor.run(shutdown).await;
+    drop(hotkey);
     if let Some(serving) = serving {
         serving.close().await;
     }
+    if let Some(control) = control {
+        control.close().await;
+    }
     Ok(summary)
+}
+
+/// What is switched and told from outside: as an earlier run left it. A file is not a room: it is heard although the ear
+/// was closed there.
+async fn remote(
+    plan: &Plan,
+    doors: &Doors,
+    clock: Clock,
+    reports: &mpsc::Sender<Report>,
+) -> (Option<Hotkey>, Remote) {
+    let mut kept = Kept::read(&plan.places);
+    let room = matches!(plan.input, Input::Device(_));
+    kept.muted &= room;
+    for (on, told) in [
+        (
+            kept.muted,
+            "the ear is still closed: `hark unmute` opens it",
+        ),
+        (
+            kept.off_record,
+            "still off the record: `hark off-record off` ends that",
+        ),
+    ] {
+        if on {
+            tracing::warn!("{told}");
+        }
+    }
+    let (hotkey, status) = doors::hotkey(&plan.config, doors, reports.clone()).await;
+    let phrase = match plan.wake {
+        Wake::Phrase => Some(plan.config.wake.phrase.clone()),
+        Wake::EveryUtterance | Wake::Key => None,
+    };
+    let switches = if room {
+        Switches::restored(kept, &plan.places)
+    } else {
+        Switches::passing(kept)
+    };
+    (hotkey, Remote::new(switches, phrase, status, clock.now()))
 }
 
 /// Starts every part. The ear is last: by the time it hears, everything behind it is ready.
@@ -272,6 +363,7 @@ fn policy(plan: &Plan) -> Policy {
         start: match plan.wake {
             Wake::Phrase => Start::Phrase(config.wake.phrase.to_lowercase()),
             Wake::EveryUtterance => Start::Every,
+            Wake::Key => Start::Key,
         },
         // The microphone hears the loudspeaker; a file does not, and nothing hears a file.
         barge_in: match (&plan.input, &plan.output) {

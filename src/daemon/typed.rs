@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::desk::{Answering, DECLINED, Desk, Stay};
 use super::parts;
+use super::switches::Kept;
 use crate::agent::consent::Permissions;
 use crate::agent::tools::Toolbox;
 use crate::config::resolved::{Backend, Llm};
@@ -326,6 +327,9 @@ impl Progress {
 
 /// Writes the record; a log that cannot be written costs the user a warning, not the answer.
 fn keep(typed: &Typed<'_>, record: &Turn) -> anyhow::Result<()> {
+    if Kept::read(typed.places).off_record {
+        return Ok(());
+    }
     if let Err(error) = parts::keep_one(typed.config, typed.places, record.clone()) {
         tracing::warn!(%error, "this turn is not in the transcript log");
     }

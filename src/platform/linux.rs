@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use x11rb::connection::Connection as _;
+
 use super::Permission;
 use super::command::{CommandError, run};
 use super::directories::Directories;
+use super::hotkey::HotkeyError;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
@@ -36,6 +39,46 @@ pub(super) fn processor_name() -> Option<String> {
     // Arm kernels tell no name.
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+pub(super) fn own_memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+pub(super) const fn secure_input() -> Option<bool> {
+    None
+}
+
+/// The crate of [`super::hotkey`] takes a display that it cannot reach for one that works, so that is asked here. Under
+/// Wayland the X server that some programs still use sees only the keys of those programs.
+pub(super) fn hotkey_display() -> Result<(), HotkeyError> {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let session = std::env::var("XDG_SESSION_TYPE").unwrap_or_default();
+    if set("WAYLAND_DISPLAY") || session.eq_ignore_ascii_case("wayland") {
+        return Err(HotkeyError::Wayland);
+    }
+    if !set("DISPLAY") {
+        return Err(HotkeyError::NoDisplay {
+            reason: "DISPLAY is not set".to_owned(),
+        });
+    }
+    match x11rb::connect(None) {
+        Ok((connection, _)) if !connection.setup().roots.is_empty() => Ok(()),
+        Ok(_) => Err(HotkeyError::NoDisplay {
+            reason: "it has no screen".to_owned(),
+        }),
+        Err(error) => Err(HotkeyError::NoDisplay {
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// X11 has no main thread.
+pub(super) fn on_main_thread<T>(work: impl FnOnce() -> T) -> T {
+    work()
 }
 
 pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {

@@ -9,9 +9,11 @@ pub mod command;
 pub mod directories;
 pub mod disk;
 pub mod gpu;
+pub mod hotkey;
 pub mod quiet;
 pub mod speech;
 pub mod tls;
+pub mod user;
 pub mod volume;
 
 #[cfg(target_os = "macos")]
@@ -106,6 +108,20 @@ pub fn total_memory_bytes() -> Option<u64> {
 #[must_use]
 pub fn processor_name() -> Option<String> {
     system::processor_name()
+}
+
+/// Memory that this process holds, in bytes: its physical footprint on macOS, its resident set on Linux; `None` if the
+/// system does not tell.
+#[must_use]
+pub fn own_memory_bytes() -> Option<u64> {
+    system::own_memory_bytes()
+}
+
+/// Whether a password field (or a terminal that protects itself) keeps the keyboard from programs that watch it; `None`
+/// where the system has no such state. The key of [`hotkey`] works all the same.
+#[must_use]
+pub fn secure_input() -> Option<bool> {
+    system::secure_input()
 }
 
 /// The command with which a package is installed here, for remedies.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Permission;
 use super::directories::Directories;
+use super::hotkey::HotkeyError;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
@@ -26,6 +27,24 @@ pub(super) fn total_memory_bytes() -> Option<u64> {
 
 pub(super) fn processor_name() -> Option<String> {
     None
+}
+
+pub(super) fn own_memory_bytes() -> Option<u64> {
+    None
+}
+
+pub(super) const fn secure_input() -> Option<bool> {
+    None
+}
+
+pub(super) fn hotkey_display() -> Result<(), HotkeyError> {
+    Err(HotkeyError::NoDisplay {
+        reason: "this system is not supported".to_owned(),
+    })
+}
+
+pub(super) fn on_main_thread<T>(work: impl FnOnce() -> T) -> T {
+    work()
 }
 
 pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {

@@ -11,11 +11,7 @@ use std::path::{Path, PathBuf};
 /// they are open.
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        private_folder_mode(&mut builder);
-        builder.create(folder)?;
-        tighten(folder, 0o700)?;
+        make_private_folder(folder)?;
     }
     if !path.try_exists()? {
         let mut options = OpenOptions::new();
@@ -25,6 +21,15 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
         sync_folders(path);
     }
     tighten(path, 0o600)
+}
+
+/// Makes a folder (0700) where it is missing, and closes it to others where it is open.
+pub(super) fn make_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    private_folder_mode(&mut builder);
+    builder.create(folder)?;
+    tighten(folder, 0o700)
 }
 
 /// Makes the new names last: SQLite syncs what it writes into the file, and nobody else syncs that there is one.
@@ -67,6 +72,13 @@ pub(super) fn set_aside(path: &Path, stamp: &str) -> io::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => result?,
         }
+    }
+    // The new log counts from 1 again: sounds of the old one must not be taken for its.
+    let sounds = super::audio::folder(path);
+    let beside = sounds.with_extension(format!("damaged-{stamp}"));
+    match std::fs::rename(&sounds, beside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => result?,
     }
     Ok(renamed(""))
 }

@@ -92,7 +92,12 @@ pub fn finish(path: &Path) -> Result<(), StoreError> {
     rewrite_at(&connection, path)
 }
 
+/// Removes what a deletion leaves: sounds of turns that are gone, then every trace in the file.
 fn rewrite_at(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    super::audio::sweep(connection, path, i64::MIN).map_err(|error| StoreError::Unscrubbed {
+        path: path.to_owned(),
+        reason: format!("the sound of a question could not be deleted: {error}"),
+    })?;
     let reason = match rewrite(connection) {
         Ok(true) => return Ok(()),
         Ok(false) => "another process is reading it".to_owned(),

@@ -2,13 +2,14 @@
 //!
 //! One SQLite file (`transcripts.db`, mode 0600 in a folder of mode 0700) is the only store. [`Writer`] owns the thread
 //! named `store` and the only connection of the daemon that writes; the conductor hands it turns and is never blocked by
-//! it. [`Reader`] serves the commands, in any process, at the same time (WAL). [`forget`] deletes for good. [`export`],
+//! it. [`audio`] keeps the sound of questions beside it where that is switched on. [`Reader`] serves the commands, in any process, at the same time (WAL). [`forget`] deletes for good. [`export`],
 //! [`when`], [`query`], [`why`] and [`redact`] are computations on values.
 //!
 //! Promises: a turn whose acknowledgement has been given survives `kill -9` at any instant and, as far as the disk tells
 //! the truth, loss of power; no turn is stored twice; where the store cannot be written, turns wait in memory and are
 //! written when it can. Nothing here logs words; errors never hold any.
 
+pub mod audio;
 mod error;
 pub mod export;
 mod files;

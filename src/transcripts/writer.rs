@@ -33,6 +33,8 @@ pub struct WriterOptions {
     pub redact: bool,
     /// How long turns are kept.
     pub retention: Retention,
+    /// Days that the sound of a question is kept; `None` is as long as its turn.
+    pub audio_days: Option<u32>,
     /// Turns that wait in memory while the store cannot be written; later ones are lost, and said so.
     pub keep_in_memory: usize,
     /// The file's limit in pages of 4 KiB; reaching it is like a full disk.
@@ -44,6 +46,7 @@ impl Default for WriterOptions {
         Self {
             redact: true,
             retention: Retention::default(),
+            audio_days: None,
             // A busy week, a few megabytes.
             keep_in_memory: 10_000,
             max_pages: None,

@@ -48,6 +48,7 @@ fn the_defaults_are_those_of_the_command_lines_contract() {
     assert_eq!(config.transcripts.keep_days, None);
     assert_eq!(config.gateway.slots, None);
     assert!(config.transcripts.redact && !config.transcripts.keep_audio);
+    assert_eq!(config.transcripts.audio_days, Some(30));
 }
 
 #[test]
@@ -108,6 +109,7 @@ fn values_from_the_environment_are_read_by_the_kind_of_their_key() {
         .with_variable("HARK_MEMORY_OS_RESERVE", "1.5GiB")
         .with_variable("HARK_LLM_OLLAMA_KEEP_ALIVE", "30m")
         .with_variable("HARK_HOTKEY_PUSH_TO_TALK", "")
+        .with_variable("HARK_TRANSCRIPTS_AUDIO_DAYS", "0")
         .with_variable("HARK_LOG_LEVEL", "DEBUG")
         .config();
     assert_eq!(config.audio.prefer, ["Headset", "Built-in"]);
@@ -120,6 +122,7 @@ fn values_from_the_environment_are_read_by_the_kind_of_their_key() {
         Some(Duration::from_secs(1800))
     );
     assert_eq!(config.push_to_talk, None);
+    assert_eq!(config.transcripts.audio_days, None);
     assert_eq!(config.log_level, LogLevel::Debug);
 }
 

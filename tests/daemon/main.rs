@@ -5,9 +5,13 @@
 
 mod agreement;
 mod conversation;
+mod held;
+mod hotkey;
 mod keeping;
 mod model;
 mod outages;
+mod privacy;
 mod process;
+mod remote;
 mod server;
 mod support;

@@ -305,6 +305,12 @@ pub fn rms(samples: &[i16]) -> f64 {
 
 /// What the test model understands of a sound file, lower case and words only.
 pub fn understood(path: &Path) -> String {
+    let sound = decode_mono(Encoded::File(path), &mut |_| {}).expect("it decodes");
+    plain(&transcripts_of(&[&sound.samples]).remove(0))
+}
+
+/// What the test model understands of each of these sounds (16 kHz, mono).
+pub fn transcripts_of(sounds: &[&[f32]]) -> Vec<String> {
     let settings = WhisperSettings {
         threads: 1,
         gpu: false,
@@ -312,15 +318,19 @@ pub fn understood(path: &Path) -> String {
         ..WhisperSettings::default()
     };
     let mut whisper = Whisper::load("test", &model(), settings).expect("the test model loads");
-    let sound = decode_mono(Encoded::File(path), &mut |_| {}).expect("it decodes");
     let options = TranscribeOptions {
         language: "en".to_owned(),
         timestamps: false,
     };
-    let heard = whisper
-        .transcribe(&sound.samples, &options, &Abort::default())
-        .expect("it is transcribed");
-    plain(heard.text.as_str())
+    let mut heard = |samples: &&[f32]| {
+        whisper
+            .transcribe(samples, &options, &Abort::default())
+            .expect("it is transcribed")
+            .text
+            .as_str()
+            .to_owned()
+    };
+    sounds.iter().map(&mut heard).collect()
 }
 
 pub fn plain(text: &str) -> String {

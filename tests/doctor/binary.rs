@@ -113,6 +113,8 @@ fn every_check_has_the_promised_keys_and_every_finding_a_remedy_with_a_command()
             "backend_openai",
             "language_model",
             "resident_models",
+            "daemon",
+            "hotkey",
             "state_folder",
             "transcripts",
             "private_files",

@@ -2,10 +2,13 @@
 
 use hark::audio::devices::{DeviceInfo, DeviceList};
 use hark::config::resolved::Audio;
+use hark::control::HotkeyStatus;
+use hark::daemon::doctor::keys::{Asked, KeyState, daemon, push_to_talk};
 use hark::daemon::doctor::sound::{self, Heard};
 use hark::daemon::doctor::speech::{SelfTest, understood};
 use hark::daemon::doctor::{Check, Status, machine};
 use hark::platform::Permission;
+use hark::platform::hotkey::HotkeyError;
 use std::time::Duration;
 
 fn device(name: &str, rate: Option<u32>) -> DeviceInfo {
@@ -53,6 +56,51 @@ fn a_denied_microphone_is_a_missing_permission_and_says_where_the_switch_is() {
     assert_eq!(
         sound::permission(Permission::NotApplicable).status,
         Status::Skip
+    );
+}
+
+#[test]
+fn the_push_to_talk_key_is_judged_by_what_keeps_it_away() {
+    let judge = |state: &KeyState| push_to_talk(Some("ctrl+alt+space"), state, None);
+    assert_eq!(
+        push_to_talk(None, &KeyState::Off, None).status,
+        Status::Skip
+    );
+    assert_eq!(judge(&KeyState::Free).status, Status::Ok);
+    let headless = KeyState::NoDisplay("there is no display".to_owned());
+    let told = judge(&headless);
+    assert!(told.status == Status::Skip && told.detail.contains("`hark ptt toggle`"));
+    for error in [
+        HotkeyError::Wayland,
+        HotkeyError::Taken {
+            key: "ctrl+alt+space".to_owned(),
+        },
+        HotkeyError::Unreadable {
+            key: "ctrl+".to_owned(),
+            reason: "empty".to_owned(),
+        },
+    ] {
+        let told = judge(&KeyState::Problem(error.to_string(), error.remedy()));
+        assert_eq!(told.status, Status::Warn, "{error}");
+        assert!(remedy(&told).matches('`').count() >= 2, "{error}");
+    }
+    let problem = Some("another program has taken it".to_owned());
+    let lost = HotkeyStatus {
+        key: Some("f1".to_owned()),
+        works: false,
+        problem,
+    };
+    assert!(
+        judge(&KeyState::Told(lost))
+            .detail
+            .contains("another program has taken it")
+    );
+    let secure = push_to_talk(Some("f1"), &KeyState::Free, Some(true));
+    assert!(secure.status == Status::Ok && secure.detail.contains("Secure Input"));
+    assert_eq!(daemon(&Asked::Gone).status, Status::Skip);
+    assert_eq!(
+        daemon(&Asked::Silent("it hangs".to_owned())).status,
+        Status::Warn
     );
 }
 

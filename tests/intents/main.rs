@@ -519,3 +519,48 @@ fn every_explanation_can_be_spoken_and_what_it_tells_to_say_works() {
         IntentKind::Help
     );
 }
+
+#[test]
+fn the_record_and_the_ear_are_switched_by_voice_and_by_nothing_that_only_mentions_them() {
+    let world = World::new();
+    for text in [
+        "Off the record.",
+        "Let's go off the record",
+        "Please go off the record.",
+        "Don't write this down!",
+    ] {
+        let intent = world.ask(text).unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(intent.action, Action::OffRecord(true), "{text}");
+        assert!(!intent.say.is_empty(), "it is confirmed");
+    }
+    for text in [
+        "Back on the record.",
+        "on the record",
+        "You can write this down.",
+    ] {
+        let intent = world.ask(text).unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(intent.action, Action::OffRecord(false), "{text}");
+        assert!(!intent.say.is_empty(), "it is confirmed");
+    }
+    for text in ["Stop listening.", "Mute the microphone, please."] {
+        assert_eq!(
+            world.ask(text).unwrap().action,
+            Action::StopListening,
+            "{text}"
+        );
+    }
+    for text in [
+        "Go to sleep.",
+        "Nevermind",
+        "What is the weather in, oh, never mind.",
+    ] {
+        assert_eq!(world.ask(text).unwrap().action, Action::Stop, "{text}");
+    }
+    for text in [
+        "what does off the record mean",
+        "who holds the record in the high jump",
+        "what is listening",
+    ] {
+        assert_eq!(world.ask(text), None, "{text}");
+    }
+}

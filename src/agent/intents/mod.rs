@@ -80,6 +80,8 @@ pub enum IntentKind {
     Help,
     /// Greetings and thanks.
     SmallTalk,
+    /// The assistant itself: off the record, stop listening.
+    Control,
 }
 
 /// What the wiring must do.
@@ -104,6 +106,10 @@ pub enum Action {
     Volume(VolumeChange),
     /// Say the last reply again; it is in [`field@Intent::say`].
     Repeat,
+    /// Write nothing of what is said (`true`), or go on writing.
+    OffRecord(bool),
+    /// Close the ear until it is opened by hand.
+    StopListening,
     /// Be silent, end what runs for this user (a reply, a ringing timer) and listen no further.
     Stop,
 }

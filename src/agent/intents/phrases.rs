@@ -13,6 +13,27 @@ pub(super) fn answer(words: &[&str], context: &Context<'_>) -> Option<Intent> {
     if STOP.contains(&phrase) || takes_back(phrase) {
         return Some(Intent::act(IntentKind::Stop, Action::Stop, ""));
     }
+    if OFF_RECORD.contains(&phrase) {
+        return Some(Intent::act(
+            IntentKind::Control,
+            Action::OffRecord(true),
+            "Off the record. I write nothing down until you say, back on the record.",
+        ));
+    }
+    if ON_RECORD.contains(&phrase) {
+        return Some(Intent::act(
+            IntentKind::Control,
+            Action::OffRecord(false),
+            "Back on the record.",
+        ));
+    }
+    if STOP_LISTENING.contains(&phrase) {
+        return Some(Intent::act(
+            IntentKind::Control,
+            Action::StopListening,
+            "I stop listening. Run hark unmute to open my ear again.",
+        ));
+    }
     if REPEAT.contains(&phrase) {
         return Some(match context.last_reply {
             Some(reply) => Intent::act(IntentKind::Repeat, Action::Repeat, reply),
@@ -152,6 +173,52 @@ const STOP: &[&str] = &[
     "stop the alarm",
     "stop ringing",
     "dismiss",
+];
+
+const OFF_RECORD: &[&str] = &[
+    "off the record",
+    "go off the record",
+    "this is off the record",
+    "we are off the record",
+    "let us go off the record",
+    "off record",
+    "do not write this down",
+    "do not write that down",
+    "do not record this",
+    "do not keep this",
+    "do not save this",
+    "stop recording",
+    "stop taking notes",
+    "private mode",
+    "private mode on",
+];
+
+const ON_RECORD: &[&str] = &[
+    "on the record",
+    "go on the record",
+    "back on the record",
+    "go back on the record",
+    "we are back on the record",
+    "let us go back on the record",
+    "on record",
+    "back on record",
+    "write this down again",
+    "you can write this down",
+    "start recording",
+    "start recording again",
+    "start taking notes again",
+    "private mode off",
+];
+
+const STOP_LISTENING: &[&str] = &[
+    "stop listening",
+    "do not listen",
+    "close your ears",
+    "mute the microphone",
+    "mute your microphone",
+    "mute the mic",
+    "turn off the microphone",
+    "turn the microphone off",
 ];
 
 const REPEAT: &[&str] = &[

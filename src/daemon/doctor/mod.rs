@@ -8,6 +8,7 @@
 pub mod backends;
 pub mod bounded;
 pub mod files;
+pub mod keys;
 pub mod machine;
 pub mod mend;
 pub mod settings;
@@ -173,10 +174,11 @@ impl Report {
 type Group = (&'static str, fn(&Setup) -> Vec<Check>);
 
 /// In the order of a turn; what takes long comes after what is needed to understand it.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     ("sound: a moment of the microphone", sound::checks),
     ("the speech model and the voice", speech::checks),
     ("the language model", backends::checks),
+    ("the running daemon and the push-to-talk key", keys::checks),
     ("files", files::checks),
     ("the machine", machine::checks),
 ];

@@ -1,5 +1,7 @@
 //! The transcript log: the store's thread with its acknowledgements turned into reports.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +14,7 @@ use crate::flow::Turn;
 use crate::platform::clock::Clock;
 use crate::transcripts::Retention;
 use crate::transcripts::SessionInfo;
+use crate::transcripts::audio;
 use crate::transcripts::{Ack, Notice, Reader, StoreError, StoredTurn, Writer, WriterOptions};
 
 /// How long the store may take to write what is left at shutdown.
@@ -21,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct StoreHandle {
     writer: Writer,
     reports: mpsc::Sender<Report>,
+    log: PathBuf,
 }
 
 /// Starts the store's thread.
@@ -66,7 +70,11 @@ pub fn store(
         notify,
     )
     .context("no thread for the transcript log")?;
-    Ok(StoreHandle { writer, reports })
+    Ok(StoreHandle {
+        writer,
+        reports,
+        log: places.transcripts(),
+    })
 }
 
 fn options(config: &Config) -> WriterOptions {
@@ -77,18 +85,25 @@ fn options(config: &Config) -> WriterOptions {
     WriterOptions {
         redact: config.transcripts.redact,
         retention,
+        audio_days: config.transcripts.audio_days,
         ..WriterOptions::default()
     }
 }
 
 impl StoreHandle {
-    /// Queues a turn that was asked `ago`; its acknowledgement comes as a report. `false` when the store has fallen behind
+    /// Queues a turn that was asked `ago`, with the sound of its question where that is kept; its acknowledgement comes as a report. `false` when the store has fallen behind
     /// so far that it takes nothing.
-    pub fn record(&self, turn: Turn, ago: Duration) -> bool {
+    pub fn record(&self, turn: Turn, ago: Duration, sound: Option<Arc<[f32]>>) -> bool {
         let (id, reports) = (turn.id, self.reports.clone());
+        let log = self.log.clone();
         let acknowledge = move |ack| {
             let report = Report::Stored(id, matches!(ack, Ack::Recorded(_)));
             reports.blocking_send(report).ok();
+            if let (Ack::Recorded(record), Some(samples)) = (ack, sound)
+                && let Err(error) = audio::write(&log, record, &samples)
+            {
+                tracing::warn!(turn = %record, %error, "the sound of a question could not be kept");
+            }
         };
         self.writer.try_record(turn, ago, acknowledge).is_ok()
     }
@@ -105,7 +120,9 @@ impl StoreHandle {
     /// # Errors
     /// What could not be written, in words.
     pub fn close(self) -> Result<(), String> {
-        let Self { writer, reports } = self;
+        let Self {
+            writer, reports, ..
+        } = self;
         drop(reports);
         let closed = writer.close(GRACE);
         match (closed.lost, closed.stuck) {

@@ -42,10 +42,6 @@ pub fn without_effect(config: &Config) -> Vec<&'static str> {
             "wake.threshold (there is no acoustic wake word yet)",
         ),
         (
-            config.transcripts.keep_audio,
-            "transcripts.keep_audio (sound is never stored yet)",
-        ),
-        (
             config.memory.os_reserve.is_some(),
             "memory.os_reserve (there is no memory plan yet)",
         ),

@@ -1,5 +1,6 @@
 //! macOS: folders, memory, the main loop, the microphone's permission, the volume, and the system's voice.
 
+mod keys;
 mod speech;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use super::command::run;
 use super::directories::Directories;
 use super::volume::{Volume, VolumeError};
 
+pub(super) use keys::{hotkey_display, on_main_thread, secure_input};
 pub(super) use speech::Voice;
 
 pub(super) const NAME: &str = "macOS";
@@ -55,6 +57,23 @@ pub(super) fn ask_for_microphone(limit: Duration) {
         Ok(granted) => tracing::info!(granted, "the user was asked for the microphone"),
         Err(_) => tracing::warn!("nobody has answered the question for the microphone yet"),
     }
+}
+
+pub(super) fn own_memory_bytes() -> Option<u64> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage_info_v0>::zeroed();
+    // SAFETY: the flavour says that the buffer is a `rusage_info_v0`, which it is, and it outlives the call.
+    let status = unsafe {
+        libc::proc_pid_rusage(
+            libc::getpid(),
+            libc::RUSAGE_INFO_V0,
+            usage.as_mut_ptr().cast(),
+        )
+    };
+    if status != 0 {
+        return None;
+    }
+    // SAFETY: zeros are a value of this plain structure, and the call has filled it.
+    Some(unsafe { usage.assume_init() }.ri_phys_footprint)
 }
 
 pub(super) fn processor_name() -> Option<String> {
@@ -103,7 +122,10 @@ pub(super) fn run_main_loop<T: Send + 'static>(
     while !worker.is_finished() {
         // A slice of time instead of an endless run: no stop can then be lost, and the loop also returns at once when
         // it has nothing to wait for yet.
-        let result = CFRunLoop::run_in_mode(default_mode(), SLICE.as_secs_f64(), false);
+        // A stroke of the hotkey wakes it at once.
+        let result =
+            CFRunLoop::run_in_mode(default_mode(), SLICE.as_secs_f64(), keys::are_wanted());
+        keys::serve();
         if result == CFRunLoopRunResult::Finished {
             std::thread::sleep(SLICE);
         }

@@ -16,7 +16,7 @@ use crate::time::Mono;
 use crate::transcripts::error::StoreError;
 use crate::transcripts::forget::{has_traces, is_full_step, prune, scrub};
 use crate::transcripts::record::{RecordId, SessionInfo, Wall, insert_session, insert_turn};
-use crate::transcripts::{files, schema};
+use crate::transcripts::{audio, files, schema};
 
 /// The state of the store thread.
 pub(super) struct Keeper {
@@ -65,6 +65,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LOCK_IS_NORMAL: Duration = Duration::from_secs(10);
 
 /// Retention is counted in days. Each time ends in a rewrite of the file if there was something to delete.
+const DAY_MS: i64 = 86_400_000;
+
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 impl Keeper {
@@ -327,6 +329,9 @@ impl Keeper {
         };
         self.next_prune = now + PRUNE_EVERY;
         let today = Wall::from(&clock::wall()).ms;
+        let before = self.options.audio_days.map_or(i64::MIN, |days| {
+            today.saturating_sub(i64::from(days) * DAY_MS)
+        });
         let mut work = || -> rusqlite::Result<()> {
             let deleted = prune(&mut open.connection, self.options.retention, today)?;
             if is_full_step(deleted) {
@@ -341,6 +346,13 @@ impl Keeper {
         if let Err(error) = work() {
             let error = StoreError::from_sqlite(&self.path, &error);
             tracing::warn!(%error, "old turns could not be forgotten; tried again tomorrow");
+        }
+        match audio::sweep(&open.connection, &self.path, before) {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!(deleted, "old sounds were deleted"),
+            Err(error) => {
+                tracing::warn!(%error, "old sounds could not be deleted; tried again tomorrow");
+            }
         }
     }
 

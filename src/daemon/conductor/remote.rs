@@ -1,0 +1,242 @@
+//! What comes from outside the conversation: keys, commands of the control socket, and the switches that they set.
+
+use jiff::ZonedDateTime;
+
+use super::{Conductor, News};
+use crate::control::{
+    Answer, BackendStatus, Call, Command, HotkeyStatus, MemoryStatus, Refused, Status, WakeStatus,
+    key_name,
+};
+use crate::daemon::desk::Wish;
+use crate::daemon::switches::Switches;
+use crate::dialogue::{Event, Key, WaitReason};
+use crate::platform;
+use crate::platform::clock;
+use crate::private::Private;
+use crate::time::Mono;
+
+/// What the conductor keeps for whoever asks from outside.
+#[derive(Debug)]
+pub struct Remote {
+    /// Mute and off-record.
+    pub switches: Switches,
+    /// The wake phrase; `None` where it is switched off.
+    pub phrase: Option<String>,
+    /// The global key.
+    pub hotkey: HotkeyStatus,
+    /// When the daemon started.
+    pub started: Mono,
+    state: &'static str,
+    since: ZonedDateTime,
+    turns: u64,
+    source: SourceState,
+}
+
+/// Whether sound comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SourceState {
+    Starting,
+    Hears,
+    Lost,
+}
+
+impl Default for Remote {
+    /// A run that nobody asks: both switches off.
+    fn default() -> Self {
+        Self::new(
+            Switches::default(),
+            None,
+            HotkeyStatus::default(),
+            Mono::ZERO,
+        )
+    }
+}
+
+impl Remote {
+    /// Nothing has been heard yet.
+    #[must_use]
+    pub fn new(
+        switches: Switches,
+        phrase: Option<String>,
+        hotkey: HotkeyStatus,
+        started: Mono,
+    ) -> Self {
+        Self {
+            switches,
+            phrase,
+            hotkey,
+            started,
+            state: "starting",
+            since: clock::wall(),
+            turns: 0,
+            source: SourceState::Starting,
+        }
+    }
+
+    /// The first samples of a source came.
+    pub const fn source_hears(&mut self) {
+        self.source = SourceState::Hears;
+    }
+
+    /// The source is gone.
+    pub const fn source_lost(&mut self) {
+        self.source = SourceState::Lost;
+    }
+
+    /// A turn was recorded.
+    pub const fn count_turn(&mut self) {
+        self.turns += 1;
+    }
+
+    /// What the daemon is doing, by what the dialogue waits for.
+    fn state(&self, waiting: WaitReason) -> &'static str {
+        match (waiting, self.source) {
+            (WaitReason::UserToFinish, _) => "hearing",
+            (WaitReason::Transcript, _) => "transcribing",
+            (WaitReason::Answer, _) => "answering",
+            (WaitReason::Speaker | WaitReason::Doubt | WaitReason::Room, _) => "speaking",
+            (_, SourceState::Starting) => "starting",
+            (_, SourceState::Lost) => "input_lost",
+            (_, SourceState::Hears) if self.switches.muted() => "muted",
+            (WaitReason::UserToSpeak, SourceState::Hears) => "listening",
+            (WaitReason::Nothing, SourceState::Hears) => "idle",
+        }
+    }
+}
+
+impl Conductor {
+    /// Notes since when the daemon does what it does; after every change.
+    pub(super) fn note_state(&mut self) {
+        let state = self.remote.state(self.dialogue.waiting_for());
+        if state != self.remote.state {
+            self.remote.state = state;
+            self.remote.since = clock::wall();
+        }
+    }
+
+    /// Does what a client asked for, and answers.
+    pub(super) fn call(&mut self, call: Call) {
+        let answer = match call.command {
+            Command::Status => Ok(Answer::Status(Box::new(self.status()))),
+            Command::Mute(muted) => {
+                self.mute(muted);
+                Ok(Answer::Muted { muted })
+            }
+            Command::OffRecord(off_record) => {
+                self.set_off_record(off_record);
+                Ok(Answer::OffRecord { off_record })
+            }
+            Command::Key(key) => self.key(key).map(|()| Answer::Key { ptt: key_name(key) }),
+            Command::Stop => {
+                self.dispatch(Event::Stop);
+                Ok(Answer::Stopped { stopped: true })
+            }
+        };
+        // A client that has gone away wants no answer.
+        call.reply.send(answer).ok();
+    }
+
+    /// The push-to-talk key.
+    ///
+    /// # Errors
+    /// The ear is closed: a key that opened it would make mute a lie.
+    pub(super) fn key(&mut self, key: Key) -> Result<(), Refused> {
+        if self.remote.switches.muted() && key != Key::Release {
+            let refused = Refused {
+                kind: "muted".to_owned(),
+                message: "the ear is closed: hark is muted".to_owned(),
+                next: "open it: `hark unmute`".to_owned(),
+            };
+            self.emit(
+                None,
+                News::Error {
+                    kind: refused.kind.clone(),
+                    message: format!("{}; {}", refused.message, refused.next),
+                },
+            );
+            // Whoever pressed the key looks at no screen.
+            if self.dialogue.at_rest() {
+                let words = "I am muted. Run hark unmute, and ask again.";
+                self.dispatch(Event::Announce(Private::from(words)));
+            }
+            return Err(refused);
+        }
+        self.emit(
+            None,
+            News::Ptt {
+                action: key_name(key),
+            },
+        );
+        self.dispatch(Event::Key(key));
+        Ok(())
+    }
+
+    /// Closes or opens the ear.
+    pub(super) fn mute(&mut self, muted: bool) {
+        self.remote.switches.mute(muted);
+        self.effectors.mute(muted);
+        tracing::info!(muted, "the ear");
+        self.emit(None, News::Muted { muted });
+        self.note_state();
+    }
+
+    /// Stops or begins to write down what is said.
+    pub(super) fn set_off_record(&mut self, off_record: bool) {
+        let under_way: Vec<_> = self
+            .dialogue
+            .live_turn()
+            .into_iter()
+            .chain(self.spans.keys().copied())
+            .collect();
+        let now = self.input_at;
+        self.remote
+            .switches
+            .set_off_record(off_record, now, under_way);
+        self.desk.off_record(off_record);
+        tracing::info!(off_record, "the record");
+        self.emit(None, News::OffRecord { off_record });
+    }
+
+    /// Does what was asked for by voice.
+    pub(super) fn grant(&mut self, wish: Wish) {
+        match wish {
+            Wish::OffRecord(off_record) => self.set_off_record(off_record),
+            Wish::Mute => self.mute(true),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let names = self.effectors.names();
+        let backend = self.desk.backend_info().map(|info| BackendStatus {
+            name: info.name.to_owned(),
+            model: info.model,
+            resident_bytes: None,
+        });
+        Status {
+            state: self.remote.state.to_owned(),
+            since: self
+                .remote
+                .since
+                .strftime("%Y-%m-%dT%H:%M:%S%.3f%:z")
+                .to_string(),
+            input: names.input.clone(),
+            output: names.output.clone(),
+            stt_model: names.model.clone(),
+            backend,
+            memory: MemoryStatus {
+                total_bytes: platform::total_memory_bytes(),
+                daemon_bytes: platform::own_memory_bytes(),
+            },
+            muted: self.remote.switches.muted(),
+            off_record: self.remote.switches.off_record(),
+            uptime_s: self.clock.now().since(self.remote.started).as_secs(),
+            turns: self.remote.turns,
+            wake: WakeStatus {
+                phrase: self.remote.phrase.clone(),
+                hotkey: self.remote.hotkey.clone(),
+            },
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+        }
+    }
+}
