@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Places;
 use super::raw::{Problems, Raw};
+use super::tools::{self, Mcp, Tools};
 use super::validate::Check;
 
 /// All settings.
@@ -29,6 +30,10 @@ pub struct Config {
     pub llm: Llm,
     /// What answers.
     pub agent: Engine,
+    /// What the model can do.
+    pub tools: Tools,
+    /// Servers that bring more tools.
+    pub mcp: Mcp,
     /// Text to speech.
     pub tts: Tts,
     /// The local inference gateway.
@@ -309,6 +314,8 @@ impl Config {
             },
             llm: llm(&mut check),
             agent: engine(&mut check),
+            tools: tools::tools(&mut check),
+            mcp: tools::mcp(&mut check),
             tts: tts(&mut check),
             gateway: gateway(&mut check, places),
             memory: Memory {

@@ -1,4 +1,4 @@
-//! What the assistant has on its desk between turns: the history, the timers, the backend, what it has said last.
+//! What the assistant has on its desk between turns: the history, the notebook, the backend, what it has said last.
 //!
 //! Owned by the conductor (or by a verb that answers one typed question). Answers what the local intents know at once and
 //! hands everything else to the model as work for a task.
@@ -10,15 +10,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
-use super::parts;
+use super::{pad, parts};
 use crate::agent::answer::{Chunks, answer};
 use crate::agent::decision::Decision;
 use crate::agent::engine::{Ask, FailureKind, Limits};
-use crate::agent::intents::timers::{Timers, ringing_text};
 use crate::agent::intents::trouble::{Complaints, Trouble};
 use crate::agent::intents::{
     Action, Context, Intent, IntentKind, Question, VolumeChange, match_intent, volume_text,
 };
+use crate::agent::notebook::Notebook;
 use crate::agent::prompt::{self, History};
 use crate::agent::spoken::spoken;
 use crate::config::Config;
@@ -27,10 +27,9 @@ use crate::dialogue::AgentEvent;
 use crate::flow::{Outcome, Turn};
 use crate::ids::TurnId;
 use crate::llm::{BackendInfo, LlmBackend, Message, backends};
-use crate::platform::clock::{self, Clock};
+use crate::platform::clock;
 use crate::platform::volume;
 use crate::private::Private;
-use crate::time::Mono;
 
 /// How an answer names the local intents as its backend.
 pub const INTENTS: &str = "intents";
@@ -61,7 +60,7 @@ pub enum Answering {
     Later(Work),
 }
 
-/// How long whoever answers stays: a timer that nobody is there to ring is not set.
+/// How long whoever answers stays: nothing is asked back where nobody waits for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stay {
     /// Until it is stopped.
@@ -73,12 +72,11 @@ pub enum Stay {
 /// See the module.
 pub struct Desk {
     stay: Stay,
-    clock: Clock,
     llm: Llm,
     backend: Shared,
     complaints: Arc<Mutex<Complaints>>,
     history: History,
-    timers: Timers,
+    notebook: Arc<Notebook>,
     /// The question of the live turn as the model gets it, until what was heard of its answer is known.
     asked: Option<(TurnId, Message)>,
     last_reply: Option<String>,
@@ -96,17 +94,16 @@ impl Desk {
     pub fn new(
         config: &Config,
         backend: Option<Box<dyn LlmBackend>>,
-        clock: Clock,
+        notebook: Arc<Notebook>,
         stay: Stay,
     ) -> Self {
         Self {
             stay,
-            clock,
             llm: config.llm.clone(),
             backend: Arc::new(Mutex::new(backend.map(Arc::from))),
             complaints: Arc::default(),
             history: History::default(),
-            timers: Timers::new(),
+            notebook,
             asked: None,
             last_reply: None,
             asked_back: None,
@@ -121,28 +118,14 @@ impl Desk {
         Some(describe(&info))
     }
 
-    /// When a timer rings next.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Mono> {
-        self.timers.next_deadline()
-    }
-
-    /// What the timers that are due have to say.
-    pub fn due(&mut self, now: Mono) -> Vec<Private<String>> {
-        self.timers
-            .due(now)
-            .iter()
-            .map(|timer| Private::new(ringing_text(timer)))
-            .collect()
-    }
-
     /// Answers `question`, or tells how.
     pub fn answer(&mut self, turn: TurnId, question: &Private<String>) -> Answering {
         let now = clock::wall();
+        let (schedule, facts) = (self.notebook.schedule(), self.notebook.facts());
         let context = Context {
             now: &now,
-            mono: self.clock.now(),
-            timers: &self.timers,
+            schedule: &schedule,
+            facts: &facts,
             last_reply: self.last_reply.as_deref(),
             asked: self.asked_back,
             in_conversation: self.in_conversation,
@@ -181,31 +164,31 @@ impl Desk {
     }
 
     fn act(&mut self, turn: TurnId, intent: Intent) -> Answering {
-        let now = self.clock.now();
         self.asked_back = None;
-        if self.stay == Stay::OneTurn
-            && matches!(intent.action, Action::SetTimer { .. } | Action::Ask(_))
-        {
-            let text = "I can only keep a timer while I stay running. Start me with hark run, and ask again.".to_owned();
-            return Answering::Now {
-                events: said(turn, intent.kind, &text),
-                text: Private::new(text),
-            };
-        }
         match intent.action {
-            Action::None | Action::Repeat | Action::Stop => {}
-            Action::SetTimer { length, label } => {
-                self.timers.set(now, length, label);
-            }
-            Action::CancelTimer(id) => {
-                self.timers.cancel(id);
-            }
-            Action::CancelTimers => {
-                self.timers.cancel_all();
+            Action::None | Action::Repeat => {}
+            // What rings has been heard; silence does not wait for the disk.
+            Action::Stop => pad::silence(&self.notebook),
+            Action::Ask(_) if self.stay == Stay::OneTurn => {
+                let text = "I can ask you back only while I stay running. Say it all at once.";
+                return Answering::Now {
+                    events: said(turn, intent.kind, text),
+                    text: Private::from(text),
+                };
             }
             Action::Ask(question) => self.asked_back = Some(question),
             Action::Volume(change) => {
                 return Answering::Later(change_volume(turn, change, intent.kind, intent.say));
+            }
+            action => {
+                let notebook = Arc::clone(&self.notebook);
+                let mut say = intent.say;
+                if self.stay == Stay::OneTurn
+                    && matches!(action, Action::SetTimer { .. } | Action::Set(_))
+                {
+                    say.push_str(" It rings while hark run is running.");
+                }
+                return Answering::Later(pad::write(turn, notebook, action, intent.kind, say));
             }
         }
         Answering::Now {
@@ -321,7 +304,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The events of an answer that is known at once.
-fn said(turn: TurnId, kind: IntentKind, say: &str) -> Vec<AgentEvent> {
+pub(super) fn said(turn: TurnId, kind: IntentKind, say: &str) -> Vec<AgentEvent> {
     let mut chunks = Chunks::new(turn);
     let mut events = Vec::with_capacity(2);
     let say = spoken(say);
@@ -401,6 +384,7 @@ fn name(kind: IntentKind) -> &'static str {
         IntentKind::Time => "time",
         IntentKind::Date => "date",
         IntentKind::Timer => "timer",
+        IntentKind::Memory => "memory",
         IntentKind::Arithmetic => "arithmetic",
         IntentKind::Volume => "volume",
         IntentKind::Repeat => "repeat",

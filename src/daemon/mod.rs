@@ -6,8 +6,11 @@ pub mod doctor;
 pub mod effectors;
 pub mod events;
 pub mod hear;
+mod pad;
 pub mod parts;
+pub mod ring;
 pub mod service;
+pub mod tools;
 pub mod typed;
 mod words;
 
@@ -171,7 +174,9 @@ async fn start(
     } else {
         Stay::Daemon
     };
-    let desk = Desk::new(&plan.config, backend, clock, stay);
+    let notebook = Arc::new(parts::notebook(&plan.places)?);
+    ring::watch(Arc::clone(&notebook), reports.clone());
+    let desk = Desk::new(&plan.config, backend, notebook, stay);
     let names = parts::Names {
         input: source.name.clone(),
         output: speaker.name.clone(),

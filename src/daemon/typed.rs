@@ -1,5 +1,7 @@
 //! A typed question outside a running daemon: the same intents, agent and log, without an ear.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +72,8 @@ pub async fn ask(
     let clock = Clock::start();
     let asked = clock.now();
     let backend = parts::backend(typed.config).await?;
-    let mut desk = Desk::new(typed.config, backend, clock, Stay::OneTurn);
+    let notebook = Arc::new(parts::notebook(typed.places)?);
+    let mut desk = Desk::new(typed.config, backend, notebook, Stay::OneTurn);
     let turn = TurnId(1);
     let question = Private::from(typed.question);
     let (out, mut reports) = mpsc::channel(parts::AGENT_EVENTS);

@@ -7,6 +7,7 @@ use super::directories::Directories;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
+pub(super) const SYSTEM: super::System = super::System::Other;
 pub(super) const NAME: &str = "this system";
 pub(super) const INSTALL_COMMAND: &str = "install the package";
 pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Nobody;
