@@ -7,12 +7,14 @@
 //! [`Selection`]: crate::agent::tools::select::Selection
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::agent::notebook::Notebook;
 use crate::agent::tools::builtin::{self, Offer};
 use crate::agent::tools::host::Host;
+use crate::agent::tools::mcp::{ServerState, Servers};
 use crate::agent::tools::permission::{Verdict, verdict};
 use crate::agent::tools::{Class, Tool, Toolbox};
 use crate::config::tools::{Permission, Tools};
@@ -42,15 +44,19 @@ pub struct Listed {
 pub struct Registry {
     settings: Tools,
     builtin: Vec<Offer>,
+    servers: Servers,
+    start_timeout: Duration,
 }
 
-/// Makes the tools.
+/// Makes the tools, and starts the servers of the settings in the background. Must be called on a runtime.
 #[must_use]
 pub fn open(config: &Config, places: &Places, notebook: &Arc<Notebook>) -> Registry {
     let host = Arc::new(Host::here(places.home.clone()));
     Registry {
         builtin: builtin::offers(&host, notebook, config.tools.run_command),
         settings: config.tools.clone(),
+        servers: Servers::start(&config.mcp),
+        start_timeout: config.mcp.start_timeout,
     }
 }
 
@@ -58,14 +64,35 @@ impl Registry {
     /// Every tool, also those that are not offered, with the reason.
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
-        self.builtin
-            .iter()
-            .map(|offer| Listed {
-                why_not: offer.why_not.clone().or_else(|| self.refused(&offer.tool)),
-                tool: Arc::clone(&offer.tool),
-                source: Source::Builtin,
-            })
-            .collect()
+        let builtin = self.builtin.iter().map(|offer| Listed {
+            why_not: offer.why_not.clone().or_else(|| self.refused(&offer.tool)),
+            tool: Arc::clone(&offer.tool),
+            source: Source::Builtin,
+        });
+        let servers = self.servers.tools().into_iter().map(|(name, tool)| Listed {
+            why_not: self.refused(&tool),
+            tool,
+            source: Source::Server(name),
+        });
+        builtin.chain(servers).collect()
+    }
+
+    /// How the servers are.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerState> {
+        self.servers.states()
+    }
+
+    /// Waits until every server has been started or has failed once; a verb that ends at once needs that, a daemon does not.
+    pub async fn settled(&self) {
+        self.servers
+            .settled(self.start_timeout + Duration::from_secs(1))
+            .await;
+    }
+
+    /// Ends the servers.
+    pub async fn close(self) {
+        self.servers.close().await;
     }
 
     fn refused(&self, tool: &Arc<dyn Tool>) -> Option<String> {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod alarms;
 mod conversation;
 mod keeping;
 mod model;

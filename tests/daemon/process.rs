@@ -51,7 +51,7 @@ pub fn output(mut command: Command) -> Output {
     }
 }
 
-fn signal(process: u32, name: &str) {
+pub fn signal(process: u32, name: &str) {
     let status = Command::new("kill")
         .args([format!("-{name}"), process.to_string()])
         .status()
@@ -59,7 +59,7 @@ fn signal(process: u32, name: &str) {
     assert!(status.success());
 }
 
-fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+pub fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let by = Instant::now() + limit;
     while Instant::now() < by {
         if let Some(status) = child.try_wait().unwrap() {

@@ -6,6 +6,8 @@
 mod argv;
 mod builtin;
 mod contract;
+mod linux;
+mod mcp;
 mod notebook;
 mod select;
 mod support;

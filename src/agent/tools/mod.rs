@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod argv;
 pub mod builtin;
 pub mod host;
+pub mod mcp;
 pub mod permission;
 pub mod select;
 

@@ -89,7 +89,11 @@ pub(super) fn offers(host: &Arc<Host>) -> Vec<Offer> {
     ]
 }
 
+/// Without arguments nothing is changed; where they are not known yet, the worst is taken.
 fn level_class(arguments: &Value) -> Class {
+    if arguments.is_null() {
+        return Class::Act;
+    }
     let changes = ["percent", "change", "muted"]
         .iter()
         .any(|name| arguments.get(name).is_some_and(|value| !value.is_null()));
