@@ -39,6 +39,14 @@ const CORE: &[&str] = &[
     "service",
     "config/raw.rs",
     "config/resolved.rs",
+    "config/tools.rs",
+    "agent/facts.rs",
+    "agent/intents/durations.rs",
+    "agent/intents/numbers.rs",
+    "agent/schedule",
+    "agent/tools/arguments.rs",
+    "agent/tools/argv",
+    "agent/tools/select.rs",
 ];
 
 const WIRING: &[&str] = &["daemon", "cli", "main.rs", "lib.rs"];

@@ -40,7 +40,8 @@ pub const STATIC_TOKENS: u32 = 2_000;
 /// The name by which the assistant goes unless the settings give it another.
 pub const NAME: &str = "Hark";
 
-/// The whole static prompt: [`SYSTEM`] under another name, how the user wants it to be, and what it was asked to remember.
+/// The whole static prompt: [`SYSTEM`] under another name, how the user wants it to be, and what it was asked to remember
+/// (the paragraph that [`super::facts::prompt`] makes).
 /// What changes least stands first.
 #[must_use]
 pub fn system(name: &str, persona: Option<&str>, facts: &str) -> String {
@@ -50,7 +51,7 @@ pub fn system(name: &str, persona: Option<&str>, facts: &str) -> String {
         system.push_str(persona);
     }
     if !facts.trim().is_empty() {
-        system.push_str("\n\nWhat the user asked you to remember:\n");
+        system.push_str("\n\n");
         system.push_str(facts.trim());
     }
     system

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::console::Console;
 use crate::config::load::{layers, stray_variables};
-use crate::config::raw::Setting;
+use crate::config::raw::{PERMISSIONS, SERVERS, Setting, is_secret};
 use crate::config::{Places, Raw, Request, Value, load, template};
 
 /// Arguments of `hark config`.
@@ -117,7 +117,7 @@ fn show(
     }
     let lines: Vec<String> = shown
         .iter()
-        .map(|(name, setting)| format!("{name} = {}", setting.value))
+        .map(|(name, setting)| format!("{name} = {}", visible(name, &setting.value)))
         .collect();
     let lengths = lines.iter().map(|line| line.chars().count());
     let width = lengths.max().unwrap_or(0);
@@ -140,7 +140,7 @@ fn show_json(
     let document: serde_json::Map<_, _> = shown
         .iter()
         .map(|(name, setting)| {
-            let value = json_value(&setting.value);
+            let value = json_value(&visible(name, &setting.value));
             let entry = if sources {
                 json!({"value": value, "source": setting.origin.to_string()})
             } else {
@@ -158,13 +158,13 @@ fn show_json(
 fn selected<'a>(
     raw: &'a Raw,
     wanted: &[String],
-) -> Result<Vec<(&'static str, &'a Setting)>, ConfigRefusal> {
+) -> Result<Vec<(&'a str, &'a Setting)>, ConfigRefusal> {
     let belongs = |name: &str, wanted: &String| {
         name.strip_prefix(wanted.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     for name in wanted {
-        if !raw.sources().any(|(key, _)| belongs(&key.name, name)) {
+        if !shown(raw).any(|(key, _)| belongs(key, name)) {
             let origin = crate::config::Origin::Default;
             let problem = crate::config::raw::unknown(name, origin);
             return Err(ConfigRefusal::Unknown {
@@ -173,11 +173,26 @@ fn selected<'a>(
             });
         }
     }
-    Ok(raw
-        .sources()
-        .filter(|(key, _)| wanted.is_empty() || wanted.iter().any(|name| belongs(&key.name, name)))
-        .map(|(key, setting)| (key.name.as_str(), setting))
+    Ok(shown(raw)
+        .filter(|(key, _)| wanted.is_empty() || wanted.iter().any(|name| belongs(key, name)))
         .collect())
+}
+
+/// Every known key, then those that the user named.
+fn shown(raw: &Raw) -> impl Iterator<Item = (&str, &Setting)> {
+    raw.sources()
+        .map(|(key, setting)| (key.name.as_str(), setting))
+        .chain(raw.opened(PERMISSIONS))
+        .chain(raw.opened(SERVERS))
+}
+
+/// The value as it may be shown: what a server is given in confidence is not.
+fn visible<'a>(name: &str, value: &'a Value) -> std::borrow::Cow<'a, Value> {
+    if is_secret(name) {
+        std::borrow::Cow::Owned(Value::Text("(hidden)".to_owned()))
+    } else {
+        std::borrow::Cow::Borrowed(value)
+    }
 }
 
 fn json_value(value: &Value) -> serde_json::Value {

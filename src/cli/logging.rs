@@ -89,7 +89,7 @@ pub fn start(verbose: u8, reader: Reader, config: &Config, logs: Option<&Path>) 
 /// client reports every normal end as an error, and cpal logs what it also returns.
 fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(format!(
-        "warn,hark={level},whisper_rs=error,pulseaudio=off,cpal=error,symphonia=off,symphonia_core=off"
+        "warn,hark={level},whisper_rs=error,pulseaudio=off,rmcp=off,cpal=error,symphonia=off,symphonia_core=off"
     ))
 }
 

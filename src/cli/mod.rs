@@ -8,6 +8,7 @@ pub mod control;
 pub mod demo;
 pub mod devices;
 pub mod doctor;
+pub mod facts;
 pub mod failure;
 pub mod gateway;
 pub mod listen;
@@ -17,6 +18,7 @@ pub mod receipt;
 pub mod run;
 pub mod say;
 pub mod service;
+pub mod tools;
 pub mod transcribe;
 pub mod transcripts;
 
@@ -65,6 +67,10 @@ enum Verb {
     Gateway(gateway::GatewayArgs),
     /// The log of what was said: list, search, export, forget
     Transcripts(transcripts::TranscriptsArgs),
+    /// What the model can do on this machine: list the tools, call one
+    Tools(tools::ToolsArgs),
+    /// What Hark was asked to remember: list, add, remove
+    Facts(facts::FactsArgs),
     /// Finds what stops Hark from working, each with its remedy
     Doctor(doctor::DoctorArgs),
     /// Reproducible measurements, with the machine and the version in them
@@ -185,6 +191,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Verb::Events(args) => control::events(&args),
         Verb::Ptt(args) => control::ptt(&args),
         Verb::Stop(args) => control::stop(&args),
+        Verb::Facts(args) => {
+            console::with_standard_streams(|console| facts::run(&args, &places, console))
+        }
         Verb::Doctor(args) => {
             // What a log would tell, the checks tell with a remedy; whoever asks for the log gets it.
             if cli.verbose > 0
@@ -269,6 +278,9 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         ),
         Verb::Listen(args) => listen::run(&args, setting),
         Verb::Devices(args) => devices::run(&args, setting),
+        Verb::Tools(args) => {
+            console::with_standard_streams(|console| tools::run(&args, setting, console))
+        }
         Verb::Bench(args) => bench::run(&args, setting),
         Verb::Gateway(args) => gateway::run(&args, setting),
         Verb::Models(args) => models::run(&args, &parts::library(&setting.places)),
@@ -277,6 +289,7 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         }),
         Verb::Config(_)
         | Verb::Transcripts(_)
+        | Verb::Facts(_)
         | Verb::Doctor(_)
         | Verb::Status(_)
         | Verb::Mute(_)

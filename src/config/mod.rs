@@ -13,6 +13,7 @@ pub mod raw;
 pub mod resolved;
 mod size;
 pub mod template;
+pub mod tools;
 mod validate;
 
 use std::path::PathBuf;
@@ -37,5 +38,11 @@ impl Places {
     #[must_use]
     pub fn transcripts(&self) -> PathBuf {
         self.state.join("transcripts").join("transcripts.db")
+    }
+
+    /// The file with timers, notes and facts.
+    #[must_use]
+    pub fn notebook(&self) -> PathBuf {
+        self.state.join("notebook.db")
     }
 }

@@ -192,7 +192,7 @@ impl Raw {
         let found = leaves(text, path)?;
         let problems: Vec<Problem> = found
             .iter()
-            .filter(|(name, _)| !self.settings.contains_key(name))
+            .filter(|(name, _)| !self.settings.contains_key(name) && !is_open(name))
             .map(|(name, setting)| unknown(name, setting.origin.clone()))
             .collect();
         if !problems.is_empty() {
@@ -223,6 +223,15 @@ impl Raw {
         self.settings.get(name)
     }
 
+    /// The settings under a table in which users name the keys, sorted by name.
+    pub fn opened<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Setting)> {
+        self.settings
+            .range(prefix.to_owned()..)
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .filter(|(name, _)| is_open(name))
+            .map(|(name, setting)| (name.as_str(), setting))
+    }
+
     /// Every key with its written value and its origin, in the order of `defaults.toml`.
     pub fn sources(&self) -> impl Iterator<Item = (&'static Key, &Setting)> {
         keys().iter().filter_map(|key| {
@@ -232,9 +241,62 @@ impl Raw {
     }
 }
 
+/// Tables in which users name the keys themselves: which tool may do what.
+pub const PERMISSIONS: &str = "tools.permissions.";
+
+/// The same: servers that bring tools.
+pub const SERVERS: &str = "mcp.servers.";
+
+/// What can be said of a server. `env` and `headers` are tables again.
+pub const OPEN_SERVER_KEYS: &[&str] = &[
+    "command", "args", "env", "url", "headers", "allow", "class", "enabled",
+];
+
+/// Whether a key stands in a table in which users name the keys.
+#[must_use]
+pub fn is_open(name: &str) -> bool {
+    if let Some(tool) = name.strip_prefix(PERMISSIONS) {
+        return !tool.is_empty();
+    }
+    let Some(field) = server_field(name) else {
+        return false;
+    };
+    match field.split_once('.') {
+        Some((table @ ("env" | "headers"), key)) => !table.is_empty() && !key.is_empty(),
+        Some(_) => false,
+        None => OPEN_SERVER_KEYS.contains(&field) && !matches!(field, "env" | "headers"),
+    }
+}
+
+/// Whether the value of an open key must not be shown: variables and headers hold keys of other services.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    server_field(name)
+        .is_some_and(|field| field.starts_with("env.") || field.starts_with("headers."))
+}
+
+/// "args" of "mcp.servers.files.args".
+fn server_field(name: &str) -> Option<&str> {
+    let (_, field) = name.strip_prefix(SERVERS)?.split_once('.')?;
+    Some(field)
+}
+
 /// The problem of a key that does not exist, with the nearest that does.
 #[must_use]
 pub fn unknown(name: &str, origin: Origin) -> Problem {
+    if let Some(field) = server_field(name) {
+        let near = nearest(field, OPEN_SERVER_KEYS.iter().copied());
+        let all = OPEN_SERVER_KEYS.join(", ");
+        return Problem {
+            origin,
+            key: name.to_owned(),
+            what: "is no setting of a server".to_owned(),
+            remedy: near.map_or_else(
+                || format!("a server has {all}"),
+                |known| format!("did you mean {known}?"),
+            ),
+        };
+    }
     let names = keys().iter().map(|key| key.name.as_str());
     let remedy = match nearest(name, names) {
         Some(known) => format!("did you mean {known}?"),

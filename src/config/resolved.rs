@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Places;
 use super::raw::{Problems, Raw};
+use super::tools::{self, Mcp, Tools};
 use super::validate::Check;
 
 /// All settings.
@@ -33,6 +34,10 @@ pub struct Config {
     pub persona: Persona,
     /// Sounds that are no speech.
     pub sounds: Sounds,
+    /// What the model can do.
+    pub tools: Tools,
+    /// Servers that bring more tools.
+    pub mcp: Mcp,
     /// Text to speech.
     pub tts: Tts,
     /// The local inference gateway.
@@ -339,6 +344,8 @@ impl Config {
             sounds: Sounds {
                 earcons: check.truth("sounds.earcons"),
             },
+            tools: tools::tools(&mut check),
+            mcp: tools::mcp(&mut check),
             tts: tts(&mut check),
             gateway: gateway(&mut check, places),
             memory: Memory {

@@ -52,6 +52,65 @@ impl<'a> Check<'a> {
         });
     }
 
+    /// The settings under a table in which users name the keys, with their full names.
+    pub(super) fn opened(&self, prefix: &str) -> Vec<(String, Setting)> {
+        self.raw
+            .opened(prefix)
+            .map(|(name, setting)| (name.to_owned(), setting.clone()))
+            .collect()
+    }
+
+    /// As [`Self::reject`], for a key that the user named.
+    pub(super) fn reject_opened(&mut self, key: &str, allowed: &str) {
+        let Some(setting) = self.raw.get(key) else {
+            return;
+        };
+        let value = if super::raw::is_secret(key) {
+            "a hidden value".to_owned()
+        } else {
+            setting.value.to_string()
+        };
+        self.problems.push(Problem {
+            remedy: next_step(key, &setting.origin),
+            what: format!("is {value}, but must be {allowed}"),
+            key: key.to_owned(),
+            origin: setting.origin.clone(),
+        });
+    }
+
+    /// A string under a name of the user's; `None` where it is missing or empty.
+    pub(super) fn opened_text(&mut self, key: &str) -> Option<String> {
+        match &self.raw.get(key)?.value {
+            Value::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => {
+                self.reject_opened(key, "a string in quotes, not empty");
+                None
+            }
+        }
+    }
+
+    /// A list under a name of the user's.
+    pub(super) fn opened_list(&mut self, key: &str) -> Option<Vec<String>> {
+        match &self.raw.get(key)?.value {
+            Value::List(items) => Some(items.clone()),
+            _ => {
+                self.reject_opened(key, "a list like [\"one\", \"two\"]");
+                None
+            }
+        }
+    }
+
+    /// A switch under a name of the user's.
+    pub(super) fn opened_truth(&mut self, key: &str) -> Option<bool> {
+        match &self.raw.get(key)?.value {
+            Value::Truth(truth) => Some(*truth),
+            _ => {
+                self.reject_opened(key, "true or false");
+                None
+            }
+        }
+    }
+
     fn setting(&mut self, key: &'static str) -> &'a Setting {
         self.read.insert(key);
         self.raw

@@ -61,6 +61,8 @@ pub enum Report {
     Key(Key),
     /// A client of the control socket wants something.
     Call(Call),
+    /// Something is to be said unasked: a timer rings.
+    Announce(Private<String>),
 }
 
 /// When the conductor ends by itself.
@@ -96,7 +98,7 @@ pub struct Parts {
     pub inbox: mpsc::Receiver<Report>,
     /// The hands.
     pub effectors: Effectors,
-    /// History, timers, backend.
+    /// History, notebook, backend.
     pub desk: Desk,
     /// Where the event stream goes.
     pub sink: Sink,
@@ -198,10 +200,7 @@ impl Conductor {
     /// Runs until its end, see [`Until`], or until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) -> Summary {
         while !self.finished() {
-            let deadline = [self.dialogue.deadline(), self.desk.deadline()]
-                .into_iter()
-                .flatten()
-                .min();
+            let deadline = self.dialogue.deadline();
             let sleep = async {
                 match deadline {
                     Some(deadline) => {
@@ -267,10 +266,6 @@ impl Conductor {
     }
 
     fn tick(&mut self) {
-        let now = self.clock.now();
-        for text in self.desk.due(now) {
-            self.dispatch(Event::Announce(text));
-        }
         self.dispatch(Event::Tick);
     }
 
@@ -293,6 +288,7 @@ impl Conductor {
                 tracing::info!(turns, "the transcript log is written again");
             }
             Report::LogTrouble(message) => self.log_trouble(message),
+            Report::Announce(text) => self.dispatch(Event::Announce(text)),
             Report::Backend(change) => self.emit(None, News::Backend { change }),
             Report::Key(key) => {
                 // Why it did nothing has been told.

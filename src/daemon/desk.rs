@@ -1,10 +1,11 @@
-//! What the assistant has on its desk between turns: the history, the timers, the backend, the tools, what it has said
+//! What the assistant has on its desk between turns: the history, the notebook, the backend, the tools, what it has said
 //! last, and the call that waits for the user's yes.
 //!
 //! Owned by the conductor (or by a verb that answers one typed question). Answers what the local intents know at once and
 //! hands everything else to the model as work for a task.
 
 mod agreement;
+mod equipment;
 mod off_record;
 mod resume;
 
@@ -19,18 +20,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
 use super::gateway::Seats;
-use super::parts;
+use super::tools::Registry;
+use super::{pad, parts};
 use crate::agent::answer::{Chunks, answer};
-use crate::agent::consent::{Consent, Held, Permission, Permissions};
+use crate::agent::consent::{Consent, Held, Permissions};
 use crate::agent::data::as_data;
 use crate::agent::decision::Decision;
 use crate::agent::engine::{Ask, FailureKind, Limits};
-use crate::agent::intents::timers::{Timers, ringing_text};
+use crate::agent::facts;
 use crate::agent::intents::trouble::{Complaints, Trouble};
 use crate::agent::intents::{
     Action, Context, Intent, IntentKind, Question, VolumeChange, match_intent, volume_text,
 };
 use crate::agent::journal::Journal;
+use crate::agent::notebook::Notebook;
 use crate::agent::prompt::{self, History};
 use crate::agent::spoken::spoken;
 use crate::agent::tools::Toolbox;
@@ -40,10 +43,12 @@ use crate::dialogue::AgentEvent;
 use crate::flow::{Outcome, Turn};
 use crate::ids::TurnId;
 use crate::llm::{BackendInfo, LlmBackend, Message, backends};
-use crate::platform::clock::{self, Clock};
+use crate::platform::clock;
 use crate::platform::volume;
 use crate::private::Private;
 use crate::time::{Anchor, Mono, SamplePos};
+
+use equipment::Equipment;
 
 pub use off_record::Wish;
 
@@ -76,7 +81,7 @@ pub enum Answering {
     Later(Work),
 }
 
-/// How long whoever answers stays: a timer that nobody is there to ring is not set.
+/// How long whoever answers stays: nothing is asked back where nobody waits for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stay {
     /// Until it is stopped.
@@ -88,17 +93,13 @@ pub enum Stay {
 /// See the module.
 pub struct Desk {
     stay: Stay,
-    clock: Clock,
     llm: Llm,
     backend: Shared,
     complaints: Arc<Mutex<Complaints>>,
     history: History,
-    timers: Timers,
-    tools: Toolbox,
-    permissions: Permissions,
+    notebook: Arc<Notebook>,
+    equipment: Equipment,
     persona: Persona,
-    /// What the user asked to be remembered, as the model is told it.
-    facts: Facts,
     consent: Consent,
     /// Where input and time stood at the end of the question that waits for a yes.
     asked_at: Anchor,
@@ -121,9 +122,6 @@ pub struct Desk {
     set_aside: Option<off_record::SetAside>,
 }
 
-/// What the user asked to be remembered, one fact a line; read once a turn, so it must be quick.
-pub type Facts = Box<dyn Fn() -> String + Send>;
-
 /// How words were said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manner {
@@ -144,21 +142,18 @@ impl Desk {
     pub fn new(
         config: &Config,
         backend: Option<Box<dyn LlmBackend>>,
-        clock: Clock,
+        notebook: Arc<Notebook>,
         stay: Stay,
     ) -> Self {
         Self {
             stay,
-            clock,
             llm: config.llm.clone(),
             backend: Arc::new(Mutex::new(backend.map(Arc::from))),
             complaints: Arc::default(),
             history: History::default(),
-            timers: Timers::new(),
-            tools: Toolbox::default(),
-            permissions: Permissions::default(),
+            notebook,
+            equipment: Equipment::default(),
             persona: config.persona.clone(),
-            facts: Box::new(String::new),
             consent: Consent::default(),
             asked_at: Anchor {
                 at: SamplePos(0),
@@ -177,14 +172,13 @@ impl Desk {
     }
 
     /// Lays tools on the desk. Those that `permissions` deny are left out, so that the model never hears of them.
-    pub fn equip(&mut self, tools: &Toolbox, permissions: Permissions, facts: Facts) {
-        let offered = tools.all().iter().filter(|tool| {
-            let permission = permissions.of(&tool.spec().name);
-            permission != Some(Permission::Deny)
-        });
-        self.tools = Toolbox::new(offered.cloned().collect());
-        self.permissions = permissions;
-        self.facts = facts;
+    pub fn equip(&mut self, tools: &Toolbox, permissions: Permissions) {
+        self.equipment.lay(tools, permissions);
+    }
+
+    /// Puts the tools of the settings on the desk; the model gets those that a question needs.
+    pub fn connect(&mut self, registry: Arc<Registry>) {
+        self.equipment.connect(registry);
     }
 
     /// Takes a note of how the words of a turn were said, before [`Self::answer`] gets them.
@@ -215,21 +209,6 @@ impl Desk {
         lock(&self.backend).as_ref().map(|backend| backend.info())
     }
 
-    /// When a timer rings next.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Mono> {
-        self.timers.next_deadline()
-    }
-
-    /// What the timers that are due have to say.
-    pub fn due(&mut self, now: Mono) -> Vec<Private<String>> {
-        self.timers
-            .due(now)
-            .iter()
-            .map(|timer| Private::new(ringing_text(timer)))
-            .collect()
-    }
-
     /// Answers `question`, or tells how.
     pub fn answer(&mut self, turn: TurnId, question: &Private<String>) -> Answering {
         let now = clock::wall();
@@ -240,10 +219,11 @@ impl Desk {
                 Err(refused) => note = refused,
             }
         }
+        let (schedule, facts) = (self.notebook.schedule(), self.notebook.facts());
         let context = Context {
             now: &now,
-            mono: self.clock.now(),
-            timers: &self.timers,
+            schedule: &schedule,
+            facts: &facts,
             last_reply: self.last_reply.as_deref(),
             asked: self.asked_back,
             in_conversation: self.in_conversation,
@@ -300,45 +280,41 @@ impl Desk {
     }
 
     fn act(&mut self, turn: TurnId, intent: Intent) -> Answering {
-        let now = self.clock.now();
         self.asked_back = None;
         if self.stay == Stay::OneTurn
-            && matches!(
-                intent.action,
-                Action::SetTimer { .. }
-                    | Action::Ask(_)
-                    | Action::OffRecord(_)
-                    | Action::StopListening
-            )
+            && matches!(intent.action, Action::OffRecord(_) | Action::StopListening)
         {
-            let text = match intent.action {
-                Action::OffRecord(_) | Action::StopListening => ONLY_RUNNING,
-                _ => {
-                    "I can only keep a timer while I stay running. Start me with hark run, and ask again."
-                }
-            };
-            let text = text.to_owned();
             return Answering::Now {
-                events: said(turn, intent.kind, &text),
-                text: Private::new(text),
+                events: said(turn, intent.kind, ONLY_RUNNING),
+                text: Private::from(ONLY_RUNNING),
             };
         }
         match intent.action {
-            Action::None | Action::Repeat | Action::Stop => {}
-            Action::SetTimer { length, label } => {
-                self.timers.set(now, length, label);
-            }
-            Action::CancelTimer(id) => {
-                self.timers.cancel(id);
-            }
-            Action::CancelTimers => {
-                self.timers.cancel_all();
+            Action::None | Action::Repeat => {}
+            // What rings has been heard; silence does not wait for the disk.
+            Action::Stop => pad::silence(&self.notebook),
+            Action::Ask(_) if self.stay == Stay::OneTurn => {
+                let text = "I can ask you back only while I stay running. Say it all at once.";
+                return Answering::Now {
+                    events: said(turn, intent.kind, text),
+                    text: Private::from(text),
+                };
             }
             Action::Ask(question) => self.asked_back = Some(question),
             Action::OffRecord(off) => self.wish = Some(Wish::OffRecord(off)),
             Action::StopListening => self.wish = Some(Wish::Mute),
             Action::Volume(change) => {
                 return Answering::Later(change_volume(turn, change, intent.kind, intent.say));
+            }
+            action => {
+                let notebook = Arc::clone(&self.notebook);
+                let mut say = intent.say;
+                if self.stay == Stay::OneTurn
+                    && matches!(action, Action::SetTimer { .. } | Action::Set(_))
+                {
+                    say.push_str(" It rings while hark run is running.");
+                }
+                return Answering::Later(pad::write(turn, notebook, action, intent.kind, say));
             }
         }
         Answering::Now {
@@ -357,17 +333,18 @@ impl Desk {
         };
         self.history.fit(limits.prompt_tokens / 2);
         let journal = self.asked.as_ref().map(|(_, _, journal)| journal.clone());
+        let (tools, permissions) = self.equipment.offer(&question.content);
         let system = prompt::system(
             &self.persona.name,
             self.persona.character.as_deref(),
-            &(self.facts)(),
+            &facts::prompt(&self.notebook.facts()).unwrap_or_default(),
         );
         let prepared = Prepared {
             system: Arc::from(system),
             history: self.history.clone(),
             question,
-            tools: self.tools.clone(),
-            permissions: self.permissions.clone(),
+            tools,
+            permissions,
             granted,
             journal: journal.unwrap_or_default(),
             limits,
@@ -511,7 +488,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The events of an answer that is known at once.
-fn said(turn: TurnId, kind: IntentKind, say: &str) -> Vec<AgentEvent> {
+pub(super) fn said(turn: TurnId, kind: IntentKind, say: &str) -> Vec<AgentEvent> {
     told(
         turn,
         name(kind),
@@ -609,6 +586,7 @@ fn name(kind: IntentKind) -> &'static str {
         IntentKind::Time => "time",
         IntentKind::Date => "date",
         IntentKind::Timer => "timer",
+        IntentKind::Memory => "memory",
         IntentKind::Arithmetic => "arithmetic",
         IntentKind::Volume => "volume",
         IntentKind::Repeat => "repeat",

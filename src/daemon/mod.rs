@@ -8,9 +8,12 @@ pub mod effectors;
 pub mod events;
 pub mod gateway;
 pub mod hear;
+mod pad;
 pub mod parts;
+pub mod ring;
 pub mod service;
 pub mod switches;
+pub mod tools;
 pub mod typed;
 mod words;
 
@@ -204,7 +207,7 @@ async fn serve_with_tools(
         .clone()
         .filter(|_| plan.config.agent == Engine::Builtin);
     let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone(), shared).await?;
-    desk.equip(tools, Permissions::default(), Box::new(String::new));
+    desk.equip(tools, Permissions::default());
     let serving = match &seats {
         Some(seats) => gateway::start_beside(&plan.config, &plan.places, seats).await,
         None => None,
@@ -300,7 +303,12 @@ async fn start(
     } else {
         Stay::Daemon
     };
-    let mut desk = Desk::new(&plan.config, backend, clock, stay).with_seats(seats.clone());
+    let notebook = Arc::new(parts::notebook(&plan.places)?);
+    ring::watch(Arc::clone(&notebook), reports.clone());
+    let registry = Arc::new(tools::open(&plan.config, &plan.places, &notebook));
+    let mut desk =
+        Desk::new(&plan.config, backend, Arc::clone(&notebook), stay).with_seats(seats.clone());
+    desk.connect(registry);
     if plan.keep_records {
         let turns = parts::last_turns(&plan.config, &plan.places);
         let now = crate::platform::clock::wall().timestamp().as_millisecond();

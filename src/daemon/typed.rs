@@ -1,5 +1,7 @@
 //! A typed question outside a running daemon: the same intents, agent and log, without an ear.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -117,8 +119,13 @@ pub async fn ask_with_tools(
 ) -> anyhow::Result<TypedAnswer> {
     let clock = Clock::start();
     let backend = parts::backend(typed.config).await?;
-    let mut desk = Desk::new(typed.config, backend, clock, Stay::OneTurn);
-    desk.equip(tools, Permissions::default(), Box::new(String::new));
+    let notebook = Arc::new(parts::notebook(typed.places)?);
+    let registry = super::tools::open(typed.config, typed.places, &notebook);
+    // Servers that bring tools are there before the question, or have failed.
+    registry.settled().await;
+    let mut desk = Desk::new(typed.config, backend, notebook, Stay::OneTurn);
+    desk.equip(tools, Permissions::default());
+    desk.connect(Arc::new(registry));
     let mut session = Session {
         desk,
         clock,

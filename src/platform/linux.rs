@@ -12,6 +12,7 @@ use super::hotkey::HotkeyError;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
+pub(super) const SYSTEM: super::System = super::System::Linux;
 pub(super) const NAME: &str = "Linux";
 pub(super) const INSTALL_COMMAND: &str = "sudo apt-get install";
 pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Systemd;

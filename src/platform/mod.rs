@@ -4,12 +4,14 @@
 //! them their names and documentation. [`clock`] and [`directories`] decide nothing by system. Any thread may call
 //! anything here, except [`run_main_loop`], which belongs to the main thread.
 
+pub mod child;
 pub mod clock;
 pub mod command;
 pub mod directories;
 pub mod disk;
 pub mod gpu;
 pub mod hotkey;
+pub mod private_file;
 pub mod quiet;
 pub mod speech;
 pub mod tls;
@@ -128,6 +130,23 @@ pub fn secure_input() -> Option<bool> {
 #[must_use]
 pub fn install_command(package: &str) -> String {
     format!("{} {package}", system::INSTALL_COMMAND)
+}
+
+/// The systems for which there are tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// macOS.
+    MacOs,
+    /// Linux.
+    Linux,
+    /// Another.
+    Other,
+}
+
+/// Which system this is, for tables that are kept for all of them and tested on each.
+#[must_use]
+pub fn system() -> System {
+    system::SYSTEM
 }
 
 /// The name of this system as users know it.

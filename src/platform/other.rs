@@ -8,6 +8,7 @@ use super::hotkey::HotkeyError;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
+pub(super) const SYSTEM: super::System = super::System::Other;
 pub(super) const NAME: &str = "this system";
 pub(super) const INSTALL_COMMAND: &str = "install the package";
 pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Nobody;

@@ -10,4 +10,5 @@ mod general;
 mod listening;
 mod models;
 mod support;
+mod tools;
 mod transcripts;

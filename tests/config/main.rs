@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod layers;
+mod tools;
 mod verbs;
 
 use std::path::PathBuf;

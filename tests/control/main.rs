@@ -1,6 +1,10 @@
 //! The control socket: real sockets, real bytes, a scripted conductor behind it.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test may panic, and its support is read and not documented"
+)]
 
 mod hanging;
 mod lease;

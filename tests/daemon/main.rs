@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod agreement;
+mod alarms;
 mod conversation;
 mod held;
 mod hotkey;

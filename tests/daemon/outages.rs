@@ -79,7 +79,8 @@ async fn run_with(
         start: Start::Every,
         ..Policy::default()
     };
-    let desk = Desk::new(config, None, clock, Stay::Daemon);
+    let notebook = Arc::new(parts::notebook(&plan.places)?);
+    let desk = Desk::new(config, None, notebook, Stay::Daemon);
     drop(reports);
     let all = conductor::Parts {
         clock,

@@ -4,18 +4,18 @@
 
 use std::time::Duration;
 
-use hark::agent::intents::timers::Timers;
+use hark::agent::facts::Fact;
 use hark::agent::intents::trouble::{Complaints, Trouble, explanation};
 use hark::agent::intents::{
     Action, Context, Intent, IntentKind, Question, VolumeChange, match_intent, volume_text,
 };
-use hark::time::Mono;
-use jiff::ZonedDateTime;
+use hark::agent::schedule::{Entry, EntryId, Kind, Schedule};
+use jiff::{Timestamp, ZonedDateTime};
 
 struct World {
     now: ZonedDateTime,
-    timers: Timers,
-    mono: Mono,
+    schedule: Schedule,
+    facts: Vec<Fact>,
     asked: Option<Question>,
     in_conversation: bool,
     last_reply: Option<&'static str>,
@@ -26,8 +26,8 @@ impl World {
     fn new() -> Self {
         Self {
             now: "2026-11-24T19:05:00[UTC]".parse().unwrap(),
-            timers: Timers::new(),
-            mono: Mono::from_millis(100_000),
+            schedule: Schedule::new(),
+            facts: Vec::new(),
             asked: None,
             in_conversation: false,
             last_reply: None,
@@ -37,13 +37,37 @@ impl World {
     fn ask(&self, text: &str) -> Option<Intent> {
         let context = Context {
             now: &self.now,
-            mono: self.mono,
-            timers: &self.timers,
+            schedule: &self.schedule,
+            facts: &self.facts,
             last_reply: self.last_reply,
             asked: self.asked,
             in_conversation: self.in_conversation,
         };
         match_intent(text, &context)
+    }
+
+    /// A timer of so many seconds that was set `ago` seconds ago.
+    fn timer(&mut self, seconds: u64, ago: i64, label: Option<&str>) -> EntryId {
+        let id = EntryId(self.schedule.entries().len() as i64 + 1);
+        let length = Duration::from_secs(seconds);
+        let set = self.now.timestamp() - jiff::SignedDuration::from_secs(ago);
+        self.schedule.put(Entry {
+            id,
+            kind: Kind::Timer { length },
+            due: set + length,
+            label: label.map(str::to_owned),
+            repeat: None,
+            ringing: None,
+        });
+        id
+    }
+
+    fn know(&mut self, text: &str) {
+        self.facts.push(Fact {
+            id: self.facts.len() as i64 + 1,
+            made: Timestamp::UNIX_EPOCH,
+            text: text.into(),
+        });
     }
 
     fn say(&self, text: &str) -> String {
@@ -273,9 +297,7 @@ fn timers_are_listed_and_cancelled() {
         None,
         "without a timer that is no question for us"
     );
-    let five = world
-        .timers
-        .set(Mono::from_millis(40_000), Duration::from_secs(300), None);
+    let five = world.timer(300, 60, None);
     assert_eq!(
         world.say("How much time is left?"),
         "4 minutes left on your 5 minute timer."
@@ -284,11 +306,7 @@ fn timers_are_listed_and_cancelled() {
         world.ask("Cancel the timer.").unwrap().action,
         Action::CancelTimer(five)
     );
-    let tea = world.timers.set(
-        Mono::from_millis(100_000),
-        Duration::from_secs(120),
-        Some("tea".to_owned()),
-    );
+    let tea = world.timer(120, 0, Some("tea"));
     assert_eq!(
         world.say("What timers are running?"),
         "You have 2 timers: the tea timer, with 2 minutes left; the 5 minute timer, with 4 minutes left."
@@ -325,6 +343,56 @@ fn timers_are_listed_and_cancelled() {
         Action::CancelTimer(five)
     );
     assert_eq!(world.ask("both").unwrap().action, Action::CancelTimers);
+}
+
+#[test]
+fn facts_are_remembered_listed_and_forgotten_in_the_users_own_words() {
+    let mut world = World::new();
+    assert_eq!(
+        world.say("What do you remember?"),
+        "You have not asked me to remember anything."
+    );
+    for text in [
+        "Remember that my wife is called Anna.",
+        "Hey Hark, please remember that my wife is called Anna!",
+        "Can you remember that my wife is called Anna, please?",
+    ] {
+        let intent = world.ask(text).unwrap();
+        assert_eq!(
+            intent.action,
+            Action::Remember("my wife is called Anna".to_owned()),
+            "{text}"
+        );
+        assert_eq!(intent.say, "I'll remember: my wife is called Anna.");
+    }
+    world.know("my wife is called Anna");
+    assert_eq!(
+        world.say("what do you know about me"),
+        "You asked me to remember: my wife is called Anna."
+    );
+    assert_eq!(
+        world
+            .ask("Forget that my wife is called Anna.")
+            .unwrap()
+            .action,
+        Action::Forget(1)
+    );
+    assert_eq!(
+        world.say("forget that my dog is called Rex"),
+        "That is nothing that you asked me to remember."
+    );
+    assert_eq!(world.ask("forget that").unwrap().action, Action::Stop);
+    world.know("I am allergic to nuts");
+    let asked = world.ask("Forget everything you know about me.").unwrap();
+    assert_eq!(asked.action, Action::Ask(Question::ForgetAll));
+    assert_eq!(
+        asked.say,
+        "Shall I forget all 2 things that you asked me to remember?"
+    );
+    world.asked = Some(Question::ForgetAll);
+    assert_eq!(world.ask("Yes.").unwrap().action, Action::ForgetAll);
+    assert_eq!(world.ask("No, keep them.").unwrap().action, Action::None);
+    assert_eq!(world.ask("Who wrote Faust?"), None);
 }
 
 #[test]
@@ -427,7 +495,8 @@ fn repeat_stop_help_and_small_talk() {
 #[test]
 fn what_belongs_to_the_model_is_left_to_it() {
     let mut world = World::new();
-    world.timers.set(Mono::ZERO, Duration::from_secs(300), None);
+    world.timer(300, 0, None);
+    world.know("my wife is called Anna");
     for text in [
         "What time is it in Tokyo?",
         "What is the meaning of time?",
@@ -466,6 +535,9 @@ fn what_belongs_to_the_model_is_left_to_it() {
         "What is 5 kilometers in miles?",
         "What is ten percent?",
         "Tell me a joke.",
+        "Do you remember that song?",
+        "Remember the Alamo.",
+        "Forget about the wife.",
         "Add milk to the list.",
         "Take five from the shelf.",
         "",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::numbers;
 
 /// The longest length of time at the start of `words`, and how many words it took.
-pub(super) fn duration(words: &[&str]) -> Option<(Duration, usize)> {
+pub(crate) fn duration(words: &[&str]) -> Option<(Duration, usize)> {
     let (mut seconds, mut taken) = part(words)?;
     loop {
         let joined = usize::from(words.get(taken) == Some(&"and"));
@@ -61,7 +61,7 @@ fn unit(word: &str) -> Option<f64> {
 }
 
 /// "1 hour and 30 minutes", rounded to seconds.
-pub(super) fn say(duration: Duration) -> String {
+pub(crate) fn say(duration: Duration) -> String {
     let seconds = duration.as_secs() + u64::from(duration.subsec_millis() >= 500);
     let parts: Vec<String> = [
         (seconds / 86_400, "day"),
@@ -77,7 +77,7 @@ pub(super) fn say(duration: Duration) -> String {
 }
 
 /// The same before a noun: "90 second", "1 hour 30 minute".
-pub(super) fn say_before_noun(duration: Duration) -> String {
+pub(crate) fn say_before_noun(duration: Duration) -> String {
     say(duration)
         .replace(" and ", " ")
         .replace(", ", " ")
@@ -88,7 +88,7 @@ pub(super) fn say_before_noun(duration: Duration) -> String {
 }
 
 /// "a, b and c".
-pub(super) fn list(parts: &[String]) -> Option<String> {
+pub(crate) fn list(parts: &[String]) -> Option<String> {
     match parts {
         [] => None,
         [one] => Some(one.clone()),

@@ -1,4 +1,4 @@
-//! Answers that need no model: time, date, timers, arithmetic, volume, repeat, stop, help, greetings.
+//! Answers that need no model: time, date, timers, what is remembered, arithmetic, volume, repeat, stop, help, greetings.
 //!
 //! Pure: [`match_intent`] gets everything it needs in [`Context`], and what it decides is a value, so the agent's task can
 //! ask it before it asks the model. It answers only what it understands as a whole: a question of which some words are
@@ -7,11 +7,11 @@
 
 mod arithmetic;
 mod calendar;
-mod durations;
+pub(crate) mod durations;
+mod memory_talk;
 mod numbers;
 mod phrases;
 mod timer_talk;
-pub mod timers;
 mod tokens;
 pub mod trouble;
 
@@ -19,18 +19,18 @@ use std::time::Duration;
 
 use jiff::ZonedDateTime;
 
-use crate::time::Mono;
-use timers::{TimerId, Timers};
+use super::facts::Fact;
+use super::schedule::{EntryId, NewEntry, Schedule};
 
 /// What an answer may depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// Wall time, for "what time is it".
+    /// Wall time, for "what time is it" and for timers.
     pub now: &'a ZonedDateTime,
-    /// Time since the daemon started, in which timers are kept.
-    pub mono: Mono,
-    /// The timers that run.
-    pub timers: &'a Timers,
+    /// The timers, alarms and reminders that are set.
+    pub schedule: &'a Schedule,
+    /// What the user asked to be remembered.
+    pub facts: &'a [Fact],
     /// What was last said to the user, for "say that again".
     pub last_reply: Option<&'a str>,
     /// What our last answer asked back; the next utterance is first taken as the answer to that.
@@ -46,6 +46,8 @@ pub enum Question {
     TimerLength,
     /// Which of several timers is to be cancelled.
     WhichTimer,
+    /// Whether everything that was remembered is to be forgotten.
+    ForgetAll,
 }
 
 /// An utterance that was understood.
@@ -66,8 +68,10 @@ pub enum IntentKind {
     Time,
     /// A day, a date, a month or a year.
     Date,
-    /// Anything about timers.
+    /// Anything about timers, alarms and reminders.
     Timer,
+    /// What the user asked to be remembered.
+    Memory,
     /// A calculation.
     Arithmetic,
     /// The loudness.
@@ -97,9 +101,19 @@ pub enum Action {
         label: Option<String>,
     },
     /// End one timer.
-    CancelTimer(TimerId),
+    CancelTimer(EntryId),
     /// End all timers.
     CancelTimers,
+    /// Set an alarm or a reminder.
+    Set(NewEntry),
+    /// Take out alarms or reminders.
+    Cancel(Vec<EntryId>),
+    /// Keep a fact about the user, in the user's words.
+    Remember(String),
+    /// Drop a fact.
+    Forget(i64),
+    /// Drop all facts.
+    ForgetAll,
     /// Remember the question for the next utterance ([`Context::asked`]); listen without the wake word.
     Ask(Question),
     /// Change the loudness or tell it.
@@ -154,11 +168,20 @@ pub fn match_intent(text: &str, context: &Context<'_>) -> Option<Intent> {
     }
     context
         .asked
-        .and_then(|asked| timer_talk::answer(asked, words, context))
+        .and_then(|asked| answer_back(asked, words, context))
+        .or_else(|| memory_talk::answer(text, words, context))
         .or_else(|| phrases::answer(words, context))
         .or_else(|| calendar::answer(words, context.now))
         .or_else(|| timer_talk::match_words(words, context))
         .or_else(|| arithmetic::answer(words))
+}
+
+/// Takes `words` as the answer to what was asked back.
+fn answer_back(asked: Question, words: &[&str], context: &Context<'_>) -> Option<Intent> {
+    match asked {
+        Question::TimerLength | Question::WhichTimer => timer_talk::answer(asked, words, context),
+        Question::ForgetAll => memory_talk::confirmed(words),
+    }
 }
 
 /// What is said after [`VolumeChange::Tell`], and for a loudness of 0 to 100 in general.

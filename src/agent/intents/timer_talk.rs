@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::timers::Timer;
+use super::super::schedule::{Entry, Kind, LONGEST_TIMER, words as say_of};
 use super::{Action, Context, Intent, IntentKind, Question, durations};
 
 /// The intent, if `words` are about timers as a whole.
@@ -13,7 +13,7 @@ pub(super) fn match_words(words: &[&str], context: &Context<'_>) -> Option<Inten
     let phrase = words.join(" ");
     let about_timers = words.iter().any(|word| matches!(*word, "timer" | "timers"));
     if LEFT.contains(&phrase.as_str()) {
-        return (about_timers || !context.timers.running().is_empty()).then(|| left(context));
+        return (about_timers || !context.schedule.timers().is_empty()).then(|| left(context));
     }
     if !about_timers {
         return None;
@@ -51,6 +51,7 @@ pub(super) fn answer(asked: Question, words: &[&str], context: &Context<'_>) -> 
             let words = words.strip_suffix(&["one"]).unwrap_or(words);
             cancel(words, context)
         }
+        Question::ForgetAll => None,
     }
 }
 
@@ -103,7 +104,7 @@ fn start(length: Duration, label: Option<String>) -> Intent {
     if length < Duration::from_secs(1) {
         return Intent::say(IntentKind::Timer, "That is too short for a timer.");
     }
-    if length > LONGEST {
+    if length > LONGEST_TIMER {
         return Intent::say(IntentKind::Timer, "I can set timers for up to a week.");
     }
     let what = label
@@ -117,19 +118,18 @@ fn start(length: Duration, label: Option<String>) -> Intent {
 
 /// What runs and for how much longer.
 fn left(context: &Context<'_>) -> Intent {
-    let say = match context.timers.running() {
+    let now = context.now;
+    let say = match context.schedule.timers().as_slice() {
         [] => return none_running(),
-        [one] => format!("{} left on your {}.", remaining(one, context), one.name()),
+        [one] => format!(
+            "{} left on your {}.",
+            say_of::left(one.due, now),
+            say_of::name(one, now)
+        ),
         several => {
             let parts: Vec<String> = several
                 .iter()
-                .map(|timer| {
-                    format!(
-                        "the {}, with {} left",
-                        timer.name(),
-                        remaining(timer, context)
-                    )
-                })
+                .map(|timer| say_of::listed(timer, now))
                 .collect();
             let list = parts.join("; ");
             format!("You have {} timers: {list}.", several.len())
@@ -138,23 +138,9 @@ fn left(context: &Context<'_>) -> Intent {
     Intent::say(IntentKind::Timer, say)
 }
 
-fn remaining(timer: &Timer, context: &Context<'_>) -> String {
-    let left = timer.ends.since(context.mono);
-    // Seconds are of no interest while hours are left.
-    let step = if left >= Duration::from_secs(3_600) {
-        60
-    } else {
-        1
-    };
-    let seconds = left.as_secs_f64() / f64::from(step);
-    durations::say(Duration::from_secs(
-        seconds.ceil() as u64 * u64::from(step as u32),
-    ))
-}
-
 fn cancel(words: &[&str], context: &Context<'_>) -> Option<Intent> {
-    let running = context.timers.running();
-    let said = match choose(words, running)? {
+    let running = context.schedule.timers();
+    let said = match choose(words, &running)? {
         Choice::All if running.is_empty() => return Some(none_running()),
         Choice::All => return Some(cancel_all()),
         Choice::These(timers) => timers,
@@ -165,12 +151,12 @@ fn cancel(words: &[&str], context: &Context<'_>) -> Option<Intent> {
         [one] => Intent::act(
             IntentKind::Timer,
             Action::CancelTimer(one.id),
-            format!("The {} is cancelled.", one.name()),
+            format!("The {} is cancelled.", say_of::name(one, context.now)),
         ),
         several => {
             let names: Vec<String> = several
                 .iter()
-                .map(|timer| format!("the {}", timer.name()))
+                .map(|timer| format!("the {}", say_of::name(timer, context.now)))
                 .collect();
             let names = durations::list(&names).unwrap_or_default();
             Intent::act(
@@ -185,11 +171,11 @@ fn cancel(words: &[&str], context: &Context<'_>) -> Option<Intent> {
 /// The timers that a request means.
 enum Choice<'a> {
     All,
-    These(Vec<&'a Timer>),
+    These(Vec<&'a Entry>),
 }
 
 /// `None` where `words` name no timer at all: the request is about something else.
-fn choose<'a>(words: &[&str], running: &'a [Timer]) -> Option<Choice<'a>> {
+fn choose<'a>(words: &[&str], running: &[&'a Entry]) -> Option<Choice<'a>> {
     let plural = words.contains(&"timers");
     let fillers = ["timer", "timers", "the", "my", "for", "of", "that"];
     let words: Vec<&str> = words
@@ -200,26 +186,31 @@ fn choose<'a>(words: &[&str], running: &'a [Timer]) -> Option<Choice<'a>> {
     let named = match words.as_slice() {
         ["all" | "every" | "both"] => return Some(Choice::All),
         [] if plural => return Some(Choice::All),
-        [] => running.iter().collect(),
+        [] => running.to_vec(),
         ["last"] => running
             .iter()
             .max_by_key(|timer| timer.id)
             .into_iter()
+            .copied()
             .collect(),
         ["first"] => running
             .iter()
             .min_by_key(|timer| timer.id)
             .into_iter()
+            .copied()
             .collect(),
         words => {
             let length = durations::duration(words)
                 .filter(|(_, taken)| *taken == words.len())
                 .map(|(length, _)| length);
             let label = words.join(" ");
-            let named: Vec<&Timer> = running
+            let named: Vec<&Entry> = running
                 .iter()
+                .copied()
                 .filter(|timer| {
-                    Some(timer.length) == length || timer.label.as_ref() == Some(&label)
+                    let same_length =
+                        matches!(timer.kind, Kind::Timer { length: set } if Some(set) == length);
+                    same_length || timer.label.as_ref() == Some(&label)
                 })
                 .collect();
             if length.is_none() && named.is_empty() {
@@ -242,9 +233,6 @@ fn cancel_all() -> Intent {
         "All timers are cancelled.",
     )
 }
-
-/// A week: more is an appointment.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// Words that ask for a timer.
 const VERBS: &[&str] = &[

@@ -4,6 +4,14 @@
 //! limits of a turn: the loop in [`super::engine`] does. The box keeps a stable order, because the tools are part of the
 //! prompt's prefix and a prefix that changes is evaluated anew.
 
+pub mod arguments;
+pub mod argv;
+pub mod builtin;
+pub mod host;
+pub mod mcp;
+pub mod permission;
+pub mod select;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +20,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::llm::ToolSpec;
+use select::{Candidate, Selection};
 
 /// What a call can do to the user's things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +95,34 @@ pub struct Toolbox {
     tools: Vec<Arc<dyn Tool>>,
 }
 
+/// What a tool's description costs in tokens: a token is about four bytes of its JSON, and a chat template puts a few
+/// around it.
+#[must_use]
+pub fn spec_tokens(spec: &ToolSpec) -> u32 {
+    let bytes = spec.name.len() + spec.description.len() + spec.parameters.to_string().len();
+    u32::try_from(bytes / 4)
+        .unwrap_or(u32::MAX)
+        .saturating_add(AROUND)
+}
+
+/// Tokens of `{"type":"function","function":{"name":…,"description":…,"parameters":…}}` besides the values.
+const AROUND: u32 = 12;
+
+fn candidate(tool: &Arc<dyn Tool>) -> Candidate {
+    let spec = tool.spec();
+    let properties = spec.parameters["properties"].as_object();
+    let arguments = properties.into_iter().flatten().map(|(name, schema)| {
+        let meaning = schema["description"].as_str().unwrap_or_default();
+        format!("{name} {meaning}")
+    });
+    let words = std::iter::once(spec.description.clone()).chain(arguments);
+    Candidate {
+        words: words.collect::<Vec<_>>().join(" "),
+        tokens: spec_tokens(&spec),
+        name: spec.name,
+    }
+}
+
 impl Toolbox {
     /// A box with these tools; of two with one name the first stays.
     #[must_use]
@@ -110,6 +147,19 @@ impl Toolbox {
     #[must_use]
     pub fn all(&self) -> &[Arc<dyn Tool>] {
         &self.tools
+    }
+
+    /// The tools to offer for `question` within `budget` tokens; see [`Selection::offer`].
+    #[must_use]
+    pub fn select(&self, selection: &mut Selection, question: &str, budget: u32) -> Self {
+        let candidates: Vec<Candidate> = self.tools.iter().map(candidate).collect();
+        let places = selection.offer(&candidates, question, budget);
+        Self {
+            tools: places
+                .into_iter()
+                .map(|place| Arc::clone(&self.tools[place]))
+                .collect(),
+        }
     }
 
     /// What the model is told of them, in their order.

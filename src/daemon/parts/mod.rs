@@ -3,6 +3,7 @@
 mod clip;
 mod log;
 mod model;
+mod notebook;
 mod sound;
 
 use crate::config::Config;
@@ -13,6 +14,7 @@ pub use log::{StoreHandle, keep_one, last_turns, store};
 pub use model::{
     backend, is_starter, library, llm_settings, speech_memory, speech_model, transcriber, whisper,
 };
+pub use notebook::notebook;
 pub use sound::{
     Source, Speaker, SpeakerHandle, SpeechWriter, decode_bytes, ear, ear_with, has_loudspeaker,
     has_microphone, sink, source, speaker, voice,

@@ -17,6 +17,7 @@ use super::volume::{Volume, VolumeError};
 pub(super) use keys::{hotkey_display, on_main_thread, secure_input};
 pub(super) use speech::Voice;
 
+pub(super) const SYSTEM: super::System = super::System::MacOs;
 pub(super) const NAME: &str = "macOS";
 pub(super) const INSTALL_COMMAND: &str = "brew install";
 pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Launchd;
