@@ -105,7 +105,13 @@ fn apply(notebook: &Notebook, action: Action, now: &ZonedDateTime) -> Result<(),
         Action::ForgetAll => {
             notebook.forget_all()?;
         }
-        Action::None | Action::Stop | Action::Ask(_) | Action::Volume(_) | Action::Repeat => {}
+        Action::None
+        | Action::Stop
+        | Action::Ask(_)
+        | Action::Volume(_)
+        | Action::Repeat
+        | Action::OffRecord(_)
+        | Action::StopListening => {}
     }
     Ok(())
 }
