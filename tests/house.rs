@@ -24,6 +24,8 @@ const CORE: &[&str] = &[
     "llm/ndjson.rs",
     "llm/think.rs",
     "gateway/admission.rs",
+    "gateway/residency.rs",
+    "agent/prefix.rs",
     "memory",
     "service",
     "config/raw.rs",

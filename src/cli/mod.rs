@@ -11,6 +11,7 @@ pub mod failure;
 pub mod listen;
 pub mod logging;
 pub mod models;
+pub mod plan;
 pub mod receipt;
 pub mod run;
 pub mod say;
@@ -59,6 +60,8 @@ enum Verb {
     Devices(devices::DevicesArgs),
     /// Speech models: list, pull, verify, remove
     Models(models::Args),
+    /// What fits into memory next to the language model, every term with its source
+    Plan(plan::PlanArgs),
     /// The log of what was said: list, search, export, forget
     Transcripts(transcripts::TranscriptsArgs),
     /// Finds what stops Hark from working, each with its remedy
@@ -246,6 +249,7 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         Verb::Service(args) => console::with_standard_streams(|console| {
             service::run(&args, &setting.config, &setting.places, console)
         }),
+        Verb::Plan(args) => plan::run(&args, setting),
         Verb::Config(_)
         | Verb::Transcripts(_)
         | Verb::Doctor(_)
@@ -265,7 +269,7 @@ fn transcribe_defaults(config: &Config) -> transcribe::Defaults {
             .clone()
             .unwrap_or_else(|| "auto".to_owned()),
         language: config.stt.language.clone(),
-        memory_bytes: parts::speech_memory(),
+        memory_bytes: parts::speech_memory(config),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod events;
 pub mod hear;
 pub mod parts;
 pub mod service;
+pub mod resident;
 pub mod typed;
 mod words;
 

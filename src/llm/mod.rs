@@ -13,6 +13,7 @@ pub mod openai;
 pub mod sse;
 pub mod survey;
 pub mod think;
+pub mod weights;
 
 pub use self::backends::{BACKENDS, BackendRow, LlmSettings, detect, open};
 pub use self::http::{SetupError, Timeouts};

@@ -1,5 +1,7 @@
 //! Linux: XDG folders, `/proc`, and the volume through PipeWire's or PulseAudio's command.
 
+mod memory;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,10 @@ use super::command::{CommandError, run};
 use super::directories::Directories;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
+
+pub(super) use memory::{
+    available_bytes, footprint_bytes, gpu_limit_bytes, listener, pressure, processes, started,
+};
 
 pub(super) const NAME: &str = "Linux";
 pub(super) const INSTALL_COMMAND: &str = "sudo apt-get install";

@@ -9,6 +9,8 @@ pub mod command;
 pub mod directories;
 pub mod disk;
 pub mod gpu;
+pub mod memory;
+pub mod process;
 pub mod quiet;
 pub mod speech;
 pub mod tls;

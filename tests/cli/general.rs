@@ -16,6 +16,7 @@ const VERBS: &[&str] = &[
     "bench",
     "bench asr",
     "doctor",
+    "plan",
     "completions",
     "man",
     "config path",

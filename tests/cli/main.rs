@@ -9,5 +9,6 @@ mod demo;
 mod general;
 mod listening;
 mod models;
+mod plan;
 mod support;
 mod transcripts;

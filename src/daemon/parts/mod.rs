@@ -2,18 +2,18 @@
 
 mod clip;
 mod log;
+pub mod memory;
 mod model;
 mod sound;
 
 use crate::cli::failure::Failure;
 use crate::config::Config;
-use crate::config::resolved::{Engine, Manage};
+use crate::config::resolved::Engine;
 
 pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
 pub use log::{StoreHandle, keep_one, store};
-pub use model::{
-    backend, is_starter, library, llm_settings, speech_memory, speech_model, transcriber, whisper,
-};
+pub use memory::speech_memory;
+pub use model::{backend, is_starter, library, llm_settings, speech_model, transcriber, whisper};
 pub use sound::{
     Source, Speaker, SpeakerHandle, SpeechWriter, decode_bytes, ear, ear_with, has_loudspeaker,
     has_microphone, sink, source, speaker, voice,
@@ -54,18 +54,6 @@ pub fn without_effect(config: &Config) -> anyhow::Result<Vec<&'static str>> {
         (
             config.transcripts.keep_audio,
             "transcripts.keep_audio (sound is never stored yet)",
-        ),
-        (
-            config.memory.os_reserve.is_some(),
-            "memory.os_reserve (there is no memory plan yet)",
-        ),
-        (
-            config.memory.voice_reserve.is_some(),
-            "memory.voice_reserve (there is no memory plan yet)",
-        ),
-        (
-            config.llm.manage == Manage::Yes,
-            "llm.manage (Hark does not start servers yet)",
         ),
     ];
     Ok(set

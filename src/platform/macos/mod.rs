@@ -1,5 +1,6 @@
 //! macOS: folders, memory, the main loop, the microphone's permission, the volume, and the system's voice.
 
+mod memory;
 mod speech;
 
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ use super::command::run;
 use super::directories::Directories;
 use super::volume::{Volume, VolumeError};
 
+pub(super) use memory::{
+    available_bytes, footprint_bytes, gpu_limit_bytes, listener, pressure, processes, started,
+};
 pub(super) use speech::Voice;
 
 pub(super) const NAME: &str = "macOS";
