@@ -5,6 +5,7 @@ pub mod clauses;
 pub mod decision;
 pub mod engine;
 pub mod intents;
+pub mod prefix;
 pub mod prompt;
 pub mod spoken;
 pub mod tools;

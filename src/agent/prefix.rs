@@ -145,7 +145,8 @@ impl PrefixWatch {
     pub fn answered(&mut self, told: Evaluated) -> Verdict {
         let expected = self.expected.take();
         let foreign = std::mem::take(&mut self.foreign);
-        let before = std::mem::replace(&mut self.tokens, told.prompt_tokens.or(self.tokens));
+        let before = self.tokens;
+        self.tokens = told.prompt_tokens.or(before);
         let Some(prompt) = told.prompt_tokens else {
             return Verdict::Unknown;
         };
@@ -227,18 +228,33 @@ mod tests {
         let mut watch = PrefixWatch::new();
         watch.emptied(Miss::ColdStart);
         watch.sent(&"fixed", ["a"]);
-        assert_eq!(watch.answered(told(600, 9)), Verdict::Missed(Miss::ColdStart));
+        assert_eq!(
+            watch.answered(told(600, 9)),
+            Verdict::Missed(Miss::ColdStart)
+        );
         watch.sent(&"fixed", ["a", "A", "b"]);
         assert_eq!(watch.answered(told(700, 620)), Verdict::Reused);
         watch.sent(&"fixed", ["a", "A", "b", "B", "c"]);
-        assert_eq!(watch.answered(told(750, 12)), Verdict::Missed(Miss::Evicted));
+        assert_eq!(
+            watch.answered(told(750, 12)),
+            Verdict::Missed(Miss::Evicted)
+        );
         watch.disturbed();
         watch.sent(&"fixed", ["a", "A", "b", "B", "c", "C", "d"]);
-        assert_eq!(watch.answered(told(800, 12)), Verdict::Missed(Miss::OtherClient));
+        assert_eq!(
+            watch.answered(told(800, 12)),
+            Verdict::Missed(Miss::OtherClient)
+        );
         watch.sent(&"fixed", ["c", "C", "d", "D", "e"]);
-        assert_eq!(watch.answered(told(700, 12)), Verdict::Missed(Miss::HistoryCut));
+        assert_eq!(
+            watch.answered(told(700, 12)),
+            Verdict::Missed(Miss::HistoryCut)
+        );
         watch.sent(&"other", ["c", "C", "d", "D", "e", "E", "f"]);
-        assert_eq!(watch.answered(told(700, 12)), Verdict::Missed(Miss::PromptChanged));
+        assert_eq!(
+            watch.answered(told(700, 12)),
+            Verdict::Missed(Miss::PromptChanged)
+        );
         watch.emptied(Miss::Swap);
         watch.sent(&"other", ["c", "C", "d", "D", "e", "E", "f", "F", "g"]);
         assert_eq!(watch.answered(told(700, 0)), Verdict::Missed(Miss::Swap));
@@ -260,11 +276,17 @@ mod tests {
         let mut watch = PrefixWatch::new();
         watch.emptied(Miss::ColdStart);
         watch.sent(&"fixed", ["a"]);
-        assert_eq!(watch.answered(timed(1_000, 4_000)), Verdict::Missed(Miss::ColdStart));
+        assert_eq!(
+            watch.answered(timed(1_000, 4_000)),
+            Verdict::Missed(Miss::ColdStart)
+        );
         watch.sent(&"fixed", ["a", "A", "b"]);
         assert_eq!(watch.answered(timed(1_050, 300)), Verdict::Reused);
         watch.sent(&"fixed", ["a", "A", "b", "B", "c"]);
-        assert_eq!(watch.answered(timed(1_100, 4_300)), Verdict::Missed(Miss::Evicted));
+        assert_eq!(
+            watch.answered(timed(1_100, 4_300)),
+            Verdict::Missed(Miss::Evicted)
+        );
         assert_eq!(watch.answered(Evaluated::default()), Verdict::Unknown);
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a verb, thin. Contracts (names, JSON keys, exit codes) stand in the README.
 
 pub mod ask;
+pub mod backend;
 pub mod bench;
 pub mod config;
 pub mod console;
@@ -60,6 +61,8 @@ enum Verb {
     Devices(devices::DevicesArgs),
     /// Speech models: list, pull, verify, remove
     Models(models::Args),
+    /// The language models' servers: which is resident, use another, warm, stop, measure
+    Backend(backend::BackendArgs),
     /// What fits into memory next to the language model, every term with its source
     Plan(plan::PlanArgs),
     /// The log of what was said: list, search, export, forget
@@ -250,6 +253,7 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
             service::run(&args, &setting.config, &setting.places, console)
         }),
         Verb::Plan(args) => plan::run(&args, setting),
+        Verb::Backend(args) => backend::run(&args, setting),
         Verb::Config(_)
         | Verb::Transcripts(_)
         | Verb::Doctor(_)

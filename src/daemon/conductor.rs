@@ -52,6 +52,10 @@ pub enum Report {
     LogTrouble(String),
     /// A backend came, went or changed.
     Backend(String),
+    /// Memory ran short or is enough again, and what was done about it.
+    Memory(String),
+    /// A sentence for the user, said when nothing else is.
+    Told(String),
 }
 
 /// When the conductor ends by itself.
@@ -251,6 +255,8 @@ impl Conductor {
             }
             Report::LogTrouble(message) => self.log_trouble(message),
             Report::Backend(change) => self.emit(None, News::Backend { change }),
+            Report::Memory(change) => self.emit(None, News::Memory { change }),
+            Report::Told(words) => self.dispatch(Event::Announce(Private::new(words))),
         }
     }
 
@@ -567,7 +573,8 @@ impl Conductor {
         }
     }
 
-    fn record(&mut self, turn: Turn) {
+    fn record(&mut self, mut turn: Turn) {
+        turn.receipt.prefix = self.desk.judge_prefix(&turn).map(str::to_owned);
         self.clauses.retain(|(of, _), _| *of != turn.id);
         self.effectors.settled(turn.id);
         self.desk.remember(&turn);
@@ -600,6 +607,7 @@ impl Conductor {
         match &news {
             News::Device { change } => self.effectors.keep_event("device", change),
             News::Backend { change } => self.effectors.keep_event("backend", change),
+            News::Memory { change } => self.effectors.keep_event("memory", change),
             _ => {}
         }
         let line = Line {

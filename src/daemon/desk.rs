@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
 use super::parts;
+use super::resident;
 use crate::agent::answer::{Chunks, answer};
 use crate::agent::decision::Decision;
 use crate::agent::engine::{Ask, FailureKind, Limits};
@@ -19,6 +20,7 @@ use crate::agent::intents::trouble::{Complaints, Trouble};
 use crate::agent::intents::{
     Action, Context, Intent, IntentKind, Question, VolumeChange, match_intent, volume_text,
 };
+use crate::agent::prefix::{Evaluated, PrefixWatch};
 use crate::agent::prompt::{self, History};
 use crate::agent::spoken::spoken;
 use crate::config::Config;
@@ -76,6 +78,8 @@ pub struct Desk {
     clock: Clock,
     llm: Llm,
     backend: Shared,
+    /// Who finds, starts and watches the backend; a verb that asks one question does without.
+    keeper: Option<resident::Handle>,
     complaints: Arc<Mutex<Complaints>>,
     history: History,
     timers: Timers,
@@ -104,6 +108,7 @@ impl Desk {
             clock,
             llm: config.llm.clone(),
             backend: Arc::new(Mutex::new(backend.map(Arc::from))),
+            keeper: None,
             complaints: Arc::default(),
             history: History::default(),
             timers: Timers::new(),
@@ -114,11 +119,23 @@ impl Desk {
         }
     }
 
+    /// From now on `keeper` says which backend answers.
+    pub fn attach(&mut self, keeper: resident::Handle) {
+        self.keeper = Some(keeper);
+    }
+
+    /// The backend that it was made with.
+    #[must_use]
+    pub fn first_backend(&self) -> Option<Arc<dyn LlmBackend>> {
+        lock(&self.backend).clone()
+    }
+
     /// The backend in use, for people: kind and address.
     #[must_use]
     pub fn backend(&self) -> Option<String> {
-        let info = lock(&self.backend).as_ref().map(|backend| backend.info())?;
-        Some(describe(&info))
+        let kept = self.keeper.as_ref().and_then(resident::Handle::ready);
+        let backend = kept.or_else(|| lock(&self.backend).clone())?;
+        Some(describe(&backend.info()))
     }
 
     /// When a timer rings next.
@@ -157,6 +174,24 @@ impl Desk {
                 Answering::Later(self.ask_model(turn, message))
             }
         }
+    }
+
+    /// Whether the model's cache was used for this turn, and if not, why; `None` where no model was asked or it does not tell.
+    pub fn judge_prefix(&mut self, turn: &Turn) -> Option<&'static str> {
+        let receipt = &turn.receipt;
+        let by_model = receipt.backend.as_deref().is_some_and(|by| by != INTENTS);
+        let keeper = self.keeper.as_ref().filter(|_| by_model)?;
+        let told = Evaluated {
+            prompt_tokens: receipt.prompt_tokens,
+            cached_tokens: receipt.cached_tokens,
+            first_token_ms: receipt
+                .first_token_ms
+                .zip(receipt.llm_request_ms)
+                .map(|(token, request)| token - request),
+        };
+        let verdict = keeper.prefix().answered(told);
+        tracing::debug!(turn = %turn.id, ?verdict, "prefix cache");
+        verdict.as_str()
     }
 
     /// Takes a turn into the history: the question, and of the answer only what was heard.
@@ -223,6 +258,10 @@ impl Desk {
         };
         self.history.fit(limits.prompt_tokens / 2);
         let history = self.history.clone();
+        let keeper = self.keeper.clone();
+        if let Some(keeper) = &keeper {
+            note_prefix(&mut keeper.prefix(), &history, &question);
+        }
         let (backend, complaints, llm) = (
             Arc::clone(&self.backend),
             Arc::clone(&self.complaints),
@@ -230,7 +269,11 @@ impl Desk {
         );
         Box::new(move |cancel, out, raw| {
             Box::pin(async move {
-                let Some(backend) = find(&backend, &llm, &out).await else {
+                let found = match &keeper {
+                    Some(keeper) => keeper.backend().await,
+                    None => find(&backend, &llm, &out).await,
+                };
+                let Some(backend) = found else {
                     let words = complaints_say(&complaints, "", Trouble::NotConfigured);
                     refuse(turn, words, "no_backend", &out).await;
                     return;
@@ -246,19 +289,41 @@ impl Desk {
                     decided: Decision::made(),
                 };
                 let explain = {
-                    let complaints = Arc::clone(&complaints);
-                    move |kind| complaints_say(&complaints, name, trouble(kind))
+                    let (complaints, keeper) = (Arc::clone(&complaints), keeper.clone());
+                    move |kind| match keeper.as_ref().and_then(|keeper| keeper.failed(kind)) {
+                        Some(mended) => mended.to_owned(),
+                        None => complaints_say(&complaints, name, trouble(kind)),
+                    }
                 };
+                let listener = keeper.clone();
                 let wrap = move |turn, event: AgentEvent| {
+                    if let Some(keeper) = &listener {
+                        match event {
+                            AgentEvent::FirstToken | AgentEvent::Chunk(_) => keeper.progress(),
+                            AgentEvent::Done { .. } => keeper.answered(),
+                            _ => {}
+                        }
+                    }
                     if matches!(event, AgentEvent::FirstToken) {
                         lock(&complaints).clear();
                     }
                     Report::Agent(turn, event)
                 };
+                let _running = keeper.as_ref().map(resident::Handle::running);
                 answer(turn, ask, cancel, out, wrap, explain, raw).await;
             })
         })
     }
+}
+
+/// Notes what leaves: the static prompt, then the history and the question as they are sent.
+fn note_prefix(watch: &mut PrefixWatch, history: &History, question: &Message) {
+    let messages = prompt::assemble(prompt::SYSTEM, history, question.clone());
+    let rest = messages
+        .iter()
+        .skip(1)
+        .map(|message| (format!("{:?}", message.role), message.content.clone()));
+    watch.sent(&prompt::SYSTEM, rest);
 }
 
 /// The backend in use; where there is none and the settings say `auto`, looks again: it may have been started meanwhile.
@@ -282,7 +347,7 @@ async fn find(
     Some(found)
 }
 
-fn describe(info: &BackendInfo) -> String {
+pub(super) fn describe(info: &BackendInfo) -> String {
     match &info.model {
         Some(model) => format!("{} ({model}) at {}", info.name, info.url),
         None => format!("{} at {}", info.name, info.url),

@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::resolved::Backend;
 use crate::config::{Config, Places};
 use crate::dialogue::{BargeIn, Policy, Start};
 use crate::platform::clock::Clock;
@@ -139,7 +140,9 @@ pub async fn run_until(
         } | Input::Samples { .. }
     )
     .then(|| Arc::new(AtomicBool::new(false)));
-    let (effectors, desk) = start(&plan, clock, &reports, hold.clone()).await?;
+    let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone()).await?;
+    let ending = CancellationToken::new();
+    let keeper = keep_backend(&plan, &mut desk, clock, &reports, &ending);
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -153,8 +156,41 @@ pub async fn run_until(
         },
     );
     drop(reports);
-    Ok(conductor.run(shutdown).await)
+    let summary = conductor.run(shutdown).await;
+    ending.cancel();
+    if let Some(keeper) = keeper
+        && tokio::time::timeout(CLOSING, keeper).await.is_err()
+    {
+        tracing::error!("the keeper of the language model did not end in time");
+    }
+    Ok(summary)
 }
+
+/// Puts somebody in charge of the language model, unless it is only one turn.
+fn keep_backend(
+    plan: &Plan,
+    desk: &mut Desk,
+    clock: Clock,
+    reports: &mpsc::Sender<Report>,
+    ending: &CancellationToken,
+) -> Option<tokio::task::JoinHandle<()>> {
+    if plan.until == Until::OneTurn || plan.config.llm.backend == Backend::None {
+        return None;
+    }
+    let start = resident::Start {
+        backend: desk.first_backend(),
+        clock,
+        reports: reports.clone(),
+        shutdown: ending.clone(),
+        prefix: crate::agent::prompt::warm_up(),
+    };
+    let (handle, task) = resident::start(&plan.config, &plan.places, start);
+    desk.attach(handle);
+    Some(task)
+}
+
+/// How long servers that we started may take to end; then the next start ends them.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Starts every part. The ear is last: by the time it hears, everything behind it is ready.
 async fn start(

@@ -78,19 +78,25 @@ impl Handle {
         }
     }
 
-    /// A request leaves.
-    pub fn began(&self) {
+    /// The backend that answers now, if one does.
+    #[must_use]
+    pub fn ready(&self) -> Option<Arc<dyn LlmBackend>> {
+        match &*self.state.borrow() {
+            State::Ready(backend) => Some(Arc::clone(backend)),
+            State::Starting | State::None => None,
+        }
+    }
+
+    /// Notes a request that leaves, until the value is dropped.
+    #[must_use]
+    pub fn running(&self) -> Running {
         self.tell(Wish::Began);
+        Running(self.clone())
     }
 
     /// It showed a sign of life.
     pub fn progress(&self) {
         self.tell(Wish::Progress);
-    }
-
-    /// It has ended, however.
-    pub fn ended(&self) {
-        self.tell(Wish::Ended);
     }
 
     /// The turn was answered.
@@ -122,6 +128,15 @@ impl Handle {
         if self.wishes.try_send(wish).is_err() {
             tracing::debug!(?wish, "the keeper of the model is busy or gone");
         }
+    }
+}
+
+/// A request that runs.
+pub struct Running(Handle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.tell(Wish::Ended);
     }
 }
 
