@@ -297,12 +297,8 @@ impl Desk {
                 };
                 let listener = keeper.clone();
                 let wrap = move |turn, event: AgentEvent| {
-                    if let Some(keeper) = &listener {
-                        match event {
-                            AgentEvent::FirstToken | AgentEvent::Chunk(_) => keeper.progress(),
-                            AgentEvent::Done { .. } => keeper.answered(),
-                            _ => {}
-                        }
+                    if let (Some(keeper), AgentEvent::Done { .. }) = (&listener, &event) {
+                        keeper.answered();
                     }
                     if matches!(event, AgentEvent::FirstToken) {
                         lock(&complaints).clear();

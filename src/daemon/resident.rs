@@ -7,7 +7,7 @@
 //! prompt at the start, after a change and after the machine has slept, and carries out what [`crate::memory::pressure`]
 //! decides.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,12 +31,8 @@ use crate::platform::clock::{self, Clock};
 /// What the desk tells of its turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
-    /// A request left.
-    Began,
-    /// A token came.
-    Progress,
-    /// A request has ended.
-    Ended,
+    /// A turn wants a backend, and there is none.
+    Wanted,
     /// A turn was answered.
     Answered,
     /// A turn failed.
@@ -61,13 +57,26 @@ pub struct Handle {
     wishes: mpsc::Sender<Wish>,
     managed: Arc<AtomicBool>,
     background: Arc<AtomicBool>,
+    /// Requests that run.
+    running: Arc<AtomicU32>,
     prefix: Arc<Mutex<PrefixWatch>>,
 }
 
 impl Handle {
-    /// The backend of a turn; waits while one is being started, at most half a minute.
+    /// The backend of a turn; waits while one is being started, at most half a minute. Where there is none, it is looked for
+    /// once more: it may have been started a moment ago.
     pub async fn backend(&self) -> Option<Arc<dyn LlmBackend>> {
         let mut state = self.state.clone();
+        let none = matches!(*state.borrow_and_update(), State::None);
+        if none {
+            self.tell(Wish::Wanted);
+            if tokio::time::timeout(WAIT_FOR_LOOK, state.changed())
+                .await
+                .is_err()
+            {
+                tracing::debug!("the keeper of the model is busy");
+            }
+        }
         let settled = state.wait_for(|state| !matches!(state, State::Starting));
         match tokio::time::timeout(WAIT_FOR_START, settled).await {
             Ok(Ok(state)) => match &*state {
@@ -90,13 +99,8 @@ impl Handle {
     /// Notes a request that leaves, until the value is dropped.
     #[must_use]
     pub fn running(&self) -> Running {
-        self.tell(Wish::Began);
-        Running(self.clone())
-    }
-
-    /// It showed a sign of life.
-    pub fn progress(&self) {
-        self.tell(Wish::Progress);
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Running(Arc::clone(&self.running))
     }
 
     /// The turn was answered.
@@ -132,11 +136,11 @@ impl Handle {
 }
 
 /// A request that runs.
-pub struct Running(Handle);
+pub struct Running(Arc<AtomicU32>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.tell(Wish::Ended);
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -168,7 +172,11 @@ pub fn start(
     places: &Places,
     start: Start,
 ) -> (Handle, tokio::task::JoinHandle<()>) {
+    let managed = config.llm.manage == Manage::Yes
+        && !matches!(config.llm.backend, Backend::None | Backend::Openai);
     let first = match &start.backend {
+        // Whether it runs is found out first: no turn should be sent to one that is about to be started.
+        _ if managed => State::Starting,
         Some(backend) => State::Ready(Arc::clone(backend)),
         None => State::None,
     };
@@ -179,6 +187,7 @@ pub fn start(
         wishes,
         managed: Arc::default(),
         background: Arc::default(),
+        running: Arc::default(),
         prefix: Arc::default(),
     };
     let consent = match config.llm.manage {
@@ -191,7 +200,9 @@ pub fn start(
         .map(|consent| {
             let policy = Policy {
                 consent,
-                silence: config.llm.silent,
+                // A request without a sign of life ends by the client's own limit, which counts keep-alives; this is for
+                // a client that has none.
+                silence: MOST_SILENCE,
                 ..Policy::default()
             };
             let settings = server_settings(&config.llm, places, Keeping::WithDaemon);
@@ -208,6 +219,9 @@ pub fn start(
         relief: Relief::new(),
         unloaded: None,
         gave_up: false,
+        first: start.backend,
+        counted: 0,
+        looks: 0,
     };
     let task = tokio::spawn(keeper.run(inbox, start.shutdown));
     (handle, task)
@@ -238,8 +252,14 @@ struct Keeper {
     relief: Relief,
     /// What was unloaded for want of memory, to come back.
     unloaded: Option<Kind>,
-    /// It does not start: no further try until the user does something.
+    /// It does not start, or the user stopped it: no further try until one is found again.
     gave_up: bool,
+    /// The backend that was found or is configured.
+    first: Option<Arc<dyn LlmBackend>>,
+    /// Running requests that the supervisor knows of.
+    counted: u32,
+    /// Looks so far.
+    looks: u32,
 }
 
 impl Keeper {
@@ -279,11 +299,28 @@ impl Keeper {
             let told = supervisor.survey().await;
             self.tell(told).await;
         }
-        if !matches!(*self.state.borrow(), State::Ready(_)) || !self.reachable().await {
-            self.start_wanted().await;
+        if let Some(first) = self.first.take() {
+            let runs = first.reachable().await;
+            if runs || self.startable().is_none() {
+                self.state.send_replace(State::Ready(first));
+                self.handle.prefix().emptied(Miss::ColdStart);
+                self.warm();
+                return;
+            }
         }
-        self.handle.prefix().emptied(Miss::ColdStart);
-        self.warm().await;
+        self.start_wanted().await;
+        // One that died while it started rests now, and is tried again; what cannot be started at all is not waited for.
+        if matches!(*self.state.borrow(), State::Starting) && !self.is_on_its_way() {
+            self.state.send_replace(State::None);
+        }
+    }
+
+    fn is_on_its_way(&self) -> bool {
+        let phase = self.supervisor.as_ref().map(Supervisor::phase);
+        matches!(
+            phase,
+            Some(Phase::Resting { .. } | Phase::Starting { .. } | Phase::Warming(_))
+        )
     }
 
     async fn reachable(&self) -> bool {
@@ -325,9 +362,14 @@ impl Keeper {
 
     async fn wish(&mut self, wish: Wish) {
         match wish {
-            Wish::Began => self.event(Event::RequestBegan).await,
-            Wish::Progress => self.event(Event::Progress).await,
-            Wish::Ended => self.event(Event::RequestEnded).await,
+            Wish::Wanted if self.llm.backend == Backend::Auto => {
+                let none = matches!(*self.state.borrow(), State::None);
+                if none {
+                    self.find_again().await;
+                }
+            }
+            // Whoever waits is told that there is nothing to wait for.
+            Wish::Wanted => self.state.send_modify(|_| ()),
             Wish::Answered => {
                 if let Some(supervisor) = &mut self.supervisor {
                     supervisor.forgive();
@@ -383,15 +425,36 @@ impl Keeper {
             let told = supervisor.survey().await;
             self.tell(told).await;
         }
-        self.warm().await;
+        self.gave_up = false;
+        self.warm();
+    }
+
+    /// Tells the supervisor of requests that began or ended since the last look.
+    async fn count(&mut self) {
+        let running = self.handle.running.load(Ordering::Acquire);
+        while self.counted < running {
+            self.counted += 1;
+            self.event(Event::RequestBegan).await;
+        }
+        while self.counted > running {
+            self.counted -= 1;
+            self.event(Event::RequestEnded).await;
+        }
     }
 
     async fn look(&mut self) {
+        self.count().await;
+        self.looks = self.looks.wrapping_add(1);
+        let seldom = self.looks.is_multiple_of(SELDOM);
         if let Some(supervisor) = &mut self.supervisor {
-            let told = supervisor.look().await;
+            let mut told = supervisor.look().await;
+            if seldom {
+                told.extend(supervisor.look_closely().await);
+            }
             self.tell(told).await;
         }
-        if matches!(*self.state.borrow(), State::None) && self.llm.backend == Backend::Auto {
+        let none = matches!(*self.state.borrow(), State::None);
+        if seldom && none && self.llm.backend == Backend::Auto {
             // Somebody may have started one since; where nothing listens the question takes a few milliseconds.
             self.find_again().await;
         }
@@ -444,6 +507,7 @@ impl Keeper {
             }
             News::Stopped(kind) => {
                 managed(self, false);
+                self.gave_up = self.unloaded.is_none();
                 self.state.send_replace(State::None);
                 self.report(Report::Backend(format!("{} is unloaded", kind.name())))
                     .await;
@@ -484,30 +548,37 @@ impl Keeper {
     }
 
     /// Puts the static prompt into the cache: the first turn then starts like the second.
-    async fn warm(&self) {
+    fn warm(&self) {
         let backend = match &*self.state.borrow() {
             State::Ready(backend) => Arc::clone(backend),
             State::Starting | State::None => return,
         };
-        match tokio::time::timeout(WARM_UP, backend.warm(self.prefix.clone())).await {
-            Ok(Ok(usage)) => {
-                tracing::info!(
-                    prompt_tokens = usage.prompt_tokens,
-                    cached_tokens = usage.cached_tokens,
-                    "the static prompt is warm"
-                );
-                self.handle.prefix().warmed();
-            }
-            Ok(Err(error)) => tracing::info!(%error, "the static prompt cannot be warmed"),
-            Err(_) => tracing::info!("the static prompt takes too long to warm"),
+        // A server behind `llm.openai` may be far away and cost money: it is asked only what the user asks.
+        if backend.info().name == "openai" {
+            return;
         }
+        let (handle, prefix) = (self.handle.clone(), self.prefix.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(WARM_UP, backend.warm(prefix)).await {
+                Ok(Ok(usage)) => {
+                    tracing::info!(
+                        prompt_tokens = usage.prompt_tokens,
+                        cached_tokens = usage.cached_tokens,
+                        "the static prompt is warm"
+                    );
+                    handle.prefix().warmed();
+                }
+                Ok(Err(error)) => tracing::info!(%error, "the static prompt cannot be warmed"),
+                Err(_) => tracing::info!("the static prompt takes too long to warm"),
+            }
+        });
     }
 
     async fn after_sleep(&mut self) {
         tracing::info!("the machine has slept");
         self.handle.prefix().emptied(Miss::ColdStart);
         self.recover().await;
-        self.warm().await;
+        self.warm();
     }
 
     async fn relieve(&mut self, level: Pressure) {
@@ -627,6 +698,15 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Wall time that must be missing before it counts as sleep: more than any correction of the clock.
 const SLEPT_SECONDS: i64 = 20;
+
+/// Every so many looks it is also looked at what costs more: other programs' processes, backends that came.
+const SELDOM: u32 = 6;
+
+/// How long a request may be silent by the supervisor's own count.
+const MOST_SILENCE: Duration = Duration::from_secs(600);
+
+/// How long a turn without a backend waits for one more look.
+const WAIT_FOR_LOOK: Duration = Duration::from_secs(3);
 
 /// How long a turn waits for a backend that is being started.
 const WAIT_FOR_START: Duration = Duration::from_secs(30);

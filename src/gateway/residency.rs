@@ -119,6 +119,8 @@ pub enum Event {
     Warmed(Kind),
     /// The process of this one has ended without having been asked to, or its generator is dead.
     Died(Kind),
+    /// Somebody has stopped this one on purpose: `hark backend` in another process.
+    TakenAway(Kind),
     /// It could not be started at all.
     CannotStart(Kind),
     /// Time has passed.
@@ -307,6 +309,14 @@ impl Residency {
             }
             Event::Warmed(_) => Vec::new(),
             Event::Died(kind) => self.died(now, kind),
+            Event::TakenAway(kind) => match self.phase {
+                Phase::Serving { kind: serving, .. } if serving == kind => {
+                    self.running = 0;
+                    self.phase = Phase::Empty;
+                    vec![Effect::CloseDoor, Effect::Tell(News::Stopped(kind))]
+                }
+                _ => Vec::new(),
+            },
             Event::CannotStart(kind) => match self.phase {
                 Phase::Starting { kind: starting, .. } if starting == kind => {
                     self.phase = Phase::Empty;
@@ -763,15 +773,15 @@ mod tests {
 
     fn act() -> impl Strategy<Value = Act> {
         prop_oneof![
-            any::<bool>().prop_map(Act::Use),
-            Just(Act::Stop),
-            any::<bool>().prop_map(Act::Answer),
-            Just(Act::Began),
-            Just(Act::Ended),
-            any::<bool>().prop_map(Act::Dies),
+            1 => any::<bool>().prop_map(Act::Use),
+            1 => Just(Act::Stop),
+            1 => any::<bool>().prop_map(Act::Answer),
+            1 => Just(Act::Began),
+            1 => Just(Act::Ended),
+            1 => any::<bool>().prop_map(Act::Dies),
             4 => Just(Act::Serve),
             3 => (0_u16..20_000).prop_map(Act::Pass),
-            (0_u8..2, any::<bool>()).prop_map(|(what, which)| Act::Stray(what, which)),
+            1 => (0_u8..2, any::<bool>()).prop_map(|(what, which)| Act::Stray(what, which)),
         ]
     }
 

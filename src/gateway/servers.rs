@@ -275,6 +275,12 @@ impl ServerSettings {
         process::is_alive(&note.server).then_some(note)
     }
 
+    /// Whether something is noted for `kind`, be it alive or not.
+    #[must_use]
+    pub fn is_noted(&self, kind: Kind) -> bool {
+        self.note_path(kind).exists()
+    }
+
     /// Forgets what was noted.
     pub fn forget(&self, kind: Kind) {
         let path = self.note_path(kind);

@@ -191,14 +191,14 @@ impl Supervisor {
             })
             .collect();
         for kind in dead {
-            self.settings.forget(kind);
-            told.extend(self.handle(Event::Died(kind)).await);
-        }
-        if let Phase::Serving { kind, .. } = self.machine.phase()
-            && !self.children.iter().any(|(child, _)| *child == kind)
-            && self.settings.serving(kind).is_none()
-        {
-            told.extend(self.handle(Event::Died(kind)).await);
+            // Whoever stops it on purpose takes the note away first.
+            let event = if self.settings.is_noted(kind) {
+                Event::Died(kind)
+            } else {
+                self.children.retain(|(child, _)| *child != kind);
+                Event::TakenAway(kind)
+            };
+            told.extend(self.handle(event).await);
         }
         if self
             .deadline()
@@ -207,6 +207,23 @@ impl Supervisor {
             told.extend(self.handle(Event::Tick).await);
         }
         told
+    }
+
+    /// As [`Self::look`], for a server that is no child of this process: it costs a look at the processes.
+    pub async fn look_closely(&mut self) -> Vec<Told> {
+        let Phase::Serving { kind, .. } = self.machine.phase() else {
+            return Vec::new();
+        };
+        let child = self.children.iter().any(|(child, _)| *child == kind);
+        if child || self.settings.serving(kind).is_some() {
+            return Vec::new();
+        }
+        let event = if self.settings.is_noted(kind) {
+            Event::Died(kind)
+        } else {
+            Event::TakenAway(kind)
+        };
+        self.handle(event).await
     }
 
     /// Ends every child that is not to stay.
@@ -357,6 +374,8 @@ impl Supervisor {
             return ended;
         }
         if let Some(note) = self.settings.noted(kind) {
+            // A daemon that watches it sees by this that it is stopped on purpose.
+            self.settings.forget(kind);
             let ended = end_group(&note.server, self.policy.unload).await;
             self.gone(kind);
             return ended;

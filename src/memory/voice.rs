@@ -1,8 +1,7 @@
 //! What hearing and speaking take: the Whisper model with its work buffers by its shapes, and the small models beside it.
 //!
 //! Core. The formulae are those of whisper.cpp's allocations (the caches by shape, the compute buffers by the widest
-//! intermediate results) and meet what it prints while it loads `base.en` and `large-v3-turbo`. The rest was measured on
-//! Linux as the growth of this process, see each constant.
+//! intermediate results) and meet what it prints while it loads `large-v3-turbo`. The small parts are bounds with room.
 
 use super::MIB;
 
@@ -113,22 +112,22 @@ pub const SMALL_PARTS: &[(&str, u64, &str)] = &[
     (
         "vad",
         12 * MIB,
-        "Silero voice activity: 2.3 MB of weights and the state, measured 10 MiB",
+        "Silero voice activity: 2.3 MB of weights, its state and its runtime; a bound, not measured alone",
     ),
     (
         "wake",
         16 * MIB,
-        "wake-word models: an embedding network and one head a phrase",
+        "wake-word models: an embedding network and one head a phrase; a bound",
     ),
     (
         "echo_canceller",
         8 * MIB,
-        "echo canceller: filters for 250 ms at 16 kHz and the rings of capture and playback",
+        "echo canceller: filters for 250 ms at 16 kHz and the rings of capture and playback; a bound",
     ),
     (
         "hark",
         96 * MIB,
-        "Hark itself: program, runtime, transcript log, rings; measured 70 MiB after an hour",
+        "Hark itself: program, runtime, transcript log, rings; a bound",
     ),
 ];
 

@@ -50,6 +50,10 @@ pub(super) fn started(_pid: u32) -> Option<String> {
     None
 }
 
+pub(super) fn group_lives(_leader: i32) -> bool {
+    true
+}
+
 pub(super) fn listener(_port: u16) -> Option<u32> {
     None
 }

@@ -213,7 +213,7 @@ pub fn group_is_empty(leader: u32) -> bool {
     };
     // SAFETY: signal 0 only asks; plain numbers, no memory of ours.
     let found = unsafe { libc::kill(-leader, 0) };
-    found != 0
+    found != 0 || !system::group_lives(leader)
 }
 
 /// Sends a signal to one process; `false` if there is none, or it is not ours to end.

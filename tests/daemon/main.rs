@@ -8,5 +8,6 @@ mod keeping;
 mod model;
 mod outages;
 mod process;
+mod resident;
 mod server;
 mod support;

@@ -1,6 +1,6 @@
 """A small inference server with real processes and real memory, in the roles of both kinds of backend.
 
-`server.py --port P …` behaves as mlx_lm.server does: it takes its memory when it starts and gives it back when it ends.
+`server.py --port P …` behaves as the MLX server does: it takes its memory when it starts and gives it back when it ends.
 `server.py serve` behaves as Ollama does: the memory belongs to a runner process, started by the first request and ended by
 an unload, whose 200 comes before the memory. The values in capitals are filled in by the test that writes this file.
 """

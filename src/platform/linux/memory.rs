@@ -83,6 +83,18 @@ fn field(stat: &str, index: usize) -> Option<&str> {
     stat.rsplit_once(") ")?.1.split(' ').nth(index)
 }
 
+/// Whether a process of the group still runs; what nobody has reaped yet has ended.
+pub(in super::super) fn group_lives(leader: i32) -> bool {
+    let leader = leader.to_string();
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return true;
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok())
+        .any(|stat| field(&stat, 2) == Some(&leader) && !matches!(field(&stat, 0), Some("Z" | "X")))
+}
+
 pub(in super::super) fn listener(port: u16) -> Option<u32> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()

@@ -85,6 +85,11 @@ pub(in super::super) fn started(pid: u32) -> Option<String> {
     (!state.starts_with('Z')).then(|| started.trim().to_owned())
 }
 
+/// launchd reaps what has lost its parent, so whoever can be signalled lives.
+pub(in super::super) const fn group_lives(_leader: i32) -> bool {
+    true
+}
+
 pub(in super::super) fn listener(port: u16) -> Option<u32> {
     let address = format!("-iTCP:{port}");
     let arguments = ["-nP", &address, "-sTCP:LISTEN", "-t"];

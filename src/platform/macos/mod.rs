@@ -15,7 +15,8 @@ use super::directories::Directories;
 use super::volume::{Volume, VolumeError};
 
 pub(super) use memory::{
-    available_bytes, footprint_bytes, gpu_limit_bytes, listener, pressure, processes, started,
+    available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, pressure, processes,
+    started,
 };
 pub(super) use speech::Voice;
 
