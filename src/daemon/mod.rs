@@ -7,8 +7,8 @@ pub mod effectors;
 pub mod events;
 pub mod hear;
 pub mod parts;
-pub mod service;
 pub mod resident;
+pub mod service;
 pub mod typed;
 mod words;
 
