@@ -145,6 +145,10 @@ pub struct Receipt {
     pub prompt_tokens: Option<u32>,
     /// Tokens of the prompt that its cache already held.
     pub cached_tokens: Option<u32>,
+    /// Whether the model's cache of the prompt was used: `reused`, or why not (`cold_start`, `swap`, `prompt_changed`,
+    /// `history_cut`, `other_client`, `evicted`).
+    #[serde(default)]
+    pub prefix: Option<String>,
     /// Whether a reply begun early was used.
     pub speculation: Speculation,
     /// The model that answered; for a local intent the intent's name.

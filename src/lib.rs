@@ -49,6 +49,7 @@ pub mod gateway;
 pub mod hearing;
 pub mod ids;
 pub mod llm;
+pub mod memory;
 pub mod models;
 pub mod platform;
 pub mod private;

@@ -35,6 +35,8 @@ const CORE: &[&str] = &[
     "gateway/collect.rs",
     "gateway/resume.rs",
     "gateway/door.rs",
+    "gateway/residency.rs",
+    "agent/prefix.rs",
     "memory",
     "service",
     "config/raw.rs",

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod intents;
 pub mod journal;
 pub mod notebook;
+pub mod prefix;
 pub mod prompt;
 pub mod schedule;
 pub mod spoken;

@@ -1,6 +1,7 @@
 //! The command line: one file a verb, thin. Contracts (names, JSON keys, exit codes) stand in the README.
 
 pub mod ask;
+pub mod backend;
 pub mod bench;
 pub mod config;
 pub mod console;
@@ -14,6 +15,7 @@ pub mod gateway;
 pub mod listen;
 pub mod logging;
 pub mod models;
+pub mod plan;
 pub mod receipt;
 pub mod run;
 pub mod say;
@@ -65,6 +67,10 @@ enum Verb {
     Models(models::Args),
     /// Serves the resident model to other programs: only the gateway, no audio
     Gateway(gateway::GatewayArgs),
+    /// The language models' servers: which is resident, use another, warm, stop, measure
+    Backend(backend::BackendArgs),
+    /// What fits into memory next to the language model, every term with its source
+    Plan(plan::PlanArgs),
     /// The log of what was said: list, search, export, forget
     Transcripts(transcripts::TranscriptsArgs),
     /// What the model can do on this machine: list the tools, call one
@@ -287,6 +293,8 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         Verb::Service(args) => console::with_standard_streams(|console| {
             service::run(&args, &setting.config, &setting.places, console)
         }),
+        Verb::Plan(args) => plan::run(&args, setting),
+        Verb::Backend(args) => backend::run(&args, setting),
         Verb::Config(_)
         | Verb::Transcripts(_)
         | Verb::Facts(_)
@@ -314,7 +322,7 @@ fn transcribe_defaults(config: &Config) -> transcribe::Defaults {
             .clone()
             .unwrap_or_else(|| "auto".to_owned()),
         language: config.stt.language.clone(),
-        memory_bytes: parts::speech_memory(),
+        memory_bytes: parts::speech_memory(config),
     }
 }
 

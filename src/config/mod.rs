@@ -22,6 +22,12 @@ pub use load::{LoadError, Request, load};
 pub use raw::{Origin, Problem, Problems, Raw, Value};
 pub use resolved::Config;
 
+/// Bytes of a size as settings and flags write it (`8GiB`, `1.5 GB`, `4096`); `None` where it is none.
+#[must_use]
+pub fn size_in_bytes(text: &str) -> Option<u64> {
+    size::bytes(text)
+}
+
 /// The folders and files that settings refer to, as `platform` found them (or `HARK_HOME` moved them).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {

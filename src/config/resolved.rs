@@ -137,6 +137,8 @@ pub struct Server {
     pub url: String,
     /// The model, or whatever the server has.
     pub model: Option<String>,
+    /// The program that starts it.
+    pub command: String,
 }
 
 /// `llm.ollama`.
@@ -150,6 +152,8 @@ pub struct Ollama {
     pub num_ctx: u32,
     /// How long the model stays loaded; `None` is for ever.
     pub keep_alive: Option<Duration>,
+    /// The program that starts it.
+    pub command: String,
 }
 
 /// `llm.openai`.
@@ -435,12 +439,14 @@ fn llm(check: &mut Check<'_>) -> Llm {
         mlx: Server {
             url: required_url(check, "llm.mlx.url"),
             model: check.optional("llm.mlx.model", ""),
+            command: check.name("llm.mlx.command"),
         },
         ollama: Ollama {
             url: required_url(check, "llm.ollama.url"),
             model: check.optional("llm.ollama.model", ""),
             num_ctx: whole(check.integer("llm.ollama.num_ctx", 512..=1_048_576)),
             keep_alive: check.duration_or_forever("llm.ollama.keep_alive"),
+            command: check.name("llm.ollama.command"),
         },
         openai,
     }

@@ -63,6 +63,10 @@ pub enum Report {
     Call(Call),
     /// Something is to be said unasked: a timer rings.
     Announce(Private<String>),
+    /// Memory ran short or is enough again, and what was done about it.
+    Memory(String),
+    /// A sentence for the user, said when nothing else is.
+    Told(String),
 }
 
 /// When the conductor ends by itself.
@@ -295,6 +299,8 @@ impl Conductor {
                 self.key(key).ok();
             }
             Report::Call(call) => self.call(call),
+            Report::Memory(change) => self.emit(None, News::Memory { change }),
+            Report::Told(words) => self.dispatch(Event::Announce(Private::new(words))),
         }
     }
 
@@ -645,7 +651,8 @@ impl Conductor {
         }
     }
 
-    fn record(&mut self, turn: Turn) {
+    fn record(&mut self, mut turn: Turn) {
+        turn.receipt.prefix = self.desk.judge_prefix(&turn).map(str::to_owned);
         self.clauses.retain(|(of, _), _| *of != turn.id);
         // A tool that was cut off had no chance to tell.
         for tool in turn
@@ -701,6 +708,7 @@ impl Conductor {
         match &news {
             News::Device { change } => self.effectors.keep_event("device", change),
             News::Backend { change } => self.effectors.keep_event("backend", change),
+            News::Memory { change } => self.effectors.keep_event("memory", change),
             _ => {}
         }
         let private = self.remote.switches.is_private(turn);

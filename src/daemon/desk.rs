@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::conductor::Report;
 use super::gateway::Seats;
 use super::tools::Registry;
-use super::{pad, parts};
+use super::{pad, parts, resident};
 use crate::agent::answer::{Chunks, answer};
 use crate::agent::consent::{Consent, Held, Permissions};
 use crate::agent::data::as_data;
@@ -34,6 +34,7 @@ use crate::agent::intents::{
 };
 use crate::agent::journal::Journal;
 use crate::agent::notebook::Notebook;
+use crate::agent::prefix::{Evaluated, PrefixWatch};
 use crate::agent::prompt::{self, History};
 use crate::agent::spoken::spoken;
 use crate::agent::tools::Toolbox;
@@ -95,6 +96,8 @@ pub struct Desk {
     stay: Stay,
     llm: Llm,
     backend: Shared,
+    /// Who finds, starts and watches the backend; a verb that asks one question does without.
+    keeper: Option<resident::Handle>,
     complaints: Arc<Mutex<Complaints>>,
     history: History,
     notebook: Arc<Notebook>,
@@ -149,6 +152,7 @@ impl Desk {
             stay,
             llm: config.llm.clone(),
             backend: Arc::new(Mutex::new(backend.map(Arc::from))),
+            keeper: None,
             complaints: Arc::default(),
             history: History::default(),
             notebook,
@@ -197,6 +201,17 @@ impl Desk {
         Self { seats, ..self }
     }
 
+    /// From now on `keeper` says which backend answers.
+    pub fn follow(&mut self, keeper: resident::Handle) {
+        self.keeper = Some(keeper);
+    }
+
+    /// The backend that it was made with.
+    #[must_use]
+    pub fn first_backend(&self) -> Option<Arc<dyn LlmBackend>> {
+        lock(&self.backend).clone()
+    }
+
     /// The backend in use, for people: kind and address.
     #[must_use]
     pub fn backend(&self) -> Option<String> {
@@ -206,7 +221,9 @@ impl Desk {
     /// The backend in use.
     #[must_use]
     pub fn backend_info(&self) -> Option<BackendInfo> {
-        lock(&self.backend).as_ref().map(|backend| backend.info())
+        let kept = self.keeper.as_ref().and_then(resident::Handle::ready);
+        let backend = kept.or_else(|| lock(&self.backend).clone())?;
+        Some(backend.info())
     }
 
     /// Answers `question`, or tells how.
@@ -250,6 +267,24 @@ impl Desk {
                 Answering::Later(self.ask_model(turn, message, None))
             }
         }
+    }
+
+    /// Whether the model's cache was used for this turn, and if not, why; `None` where no model was asked or it does not tell.
+    pub fn judge_prefix(&mut self, turn: &Turn) -> Option<&'static str> {
+        let receipt = &turn.receipt;
+        let by_model = receipt.backend.as_deref().is_some_and(|by| by != INTENTS);
+        let keeper = self.keeper.as_ref().filter(|_| by_model)?;
+        let told = Evaluated {
+            prompt_tokens: receipt.prompt_tokens,
+            cached_tokens: receipt.cached_tokens,
+            first_token_ms: receipt
+                .first_token_ms
+                .zip(receipt.llm_request_ms)
+                .map(|(token, request)| token - request),
+        };
+        let verdict = keeper.prefix().answered(told);
+        tracing::debug!(turn = %turn.id, ?verdict, "prefix cache");
+        verdict.as_str()
     }
 
     /// Takes a turn into the history: the question, what its tools did, and of the answer only what was heard. `now` is where
@@ -339,6 +374,10 @@ impl Desk {
             self.persona.character.as_deref(),
             &facts::prompt(&self.notebook.facts()).unwrap_or_default(),
         );
+        let keeper = self.keeper.clone();
+        if let Some(keeper) = &keeper {
+            note_prefix(&mut keeper.prefix(), &system, &self.history, &question);
+        }
         let prepared = Prepared {
             system: Arc::from(system),
             history: self.history.clone(),
@@ -362,7 +401,11 @@ impl Desk {
                     Some(seats) => seats.voice().await,
                     None => None,
                 };
-                let Some(backend) = find(&backend, &llm, &out).await else {
+                let found = match &keeper {
+                    Some(keeper) => keeper.backend().await,
+                    None => find(&backend, &llm, &out).await,
+                };
+                let Some(backend) = found else {
                     let words = complaints_say(&complaints, "", Trouble::NotConfigured);
                     refuse(turn, words, "no_backend", &out).await;
                     return;
@@ -371,15 +414,23 @@ impl Desk {
                 let mut ask = prepared.ask(backend);
                 ask.limits = limits_for(name, ask.limits);
                 let explain = {
-                    let complaints = Arc::clone(&complaints);
-                    move |kind| complaints_say(&complaints, name, trouble(kind))
+                    let (complaints, keeper) = (Arc::clone(&complaints), keeper.clone());
+                    move |kind| match keeper.as_ref().and_then(|keeper| keeper.failed(kind)) {
+                        Some(mended) => mended.to_owned(),
+                        None => complaints_say(&complaints, name, trouble(kind)),
+                    }
                 };
+                let listener = keeper.clone();
                 let wrap = move |turn, event: AgentEvent| {
+                    if let (Some(keeper), AgentEvent::Done { .. }) = (&listener, &event) {
+                        keeper.answered();
+                    }
                     if matches!(event, AgentEvent::FirstToken) {
                         lock(&complaints).clear();
                     }
                     Report::Agent(turn, event)
                 };
+                let _running = keeper.as_ref().map(resident::Handle::running);
                 answer(turn, ask, cancel, out, wrap, explain, raw).await;
             })
         })
@@ -415,6 +466,16 @@ impl Prepared {
     }
 }
 
+/// Notes what leaves: the static prompt, then the history and the question as they are sent.
+fn note_prefix(watch: &mut PrefixWatch, system: &str, history: &History, question: &Message) {
+    let messages = prompt::assemble(system, history, question.clone());
+    let rest = messages
+        .iter()
+        .skip(1)
+        .map(|message| (format!("{:?}", message.role), message.content.clone()));
+    watch.sent(&system, rest);
+}
+
 /// The backend in use; where there is none and the settings say `auto`, looks again: it may have been started meanwhile.
 async fn find(
     shared: &Shared,
@@ -436,7 +497,7 @@ async fn find(
     Some(found)
 }
 
-fn describe(info: &BackendInfo) -> String {
+pub(super) fn describe(info: &BackendInfo) -> String {
     match &info.model {
         Some(model) => format!("{} ({model}) at {}", info.name, info.url),
         None => format!("{} at {}", info.name, info.url),

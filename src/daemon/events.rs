@@ -139,6 +139,11 @@ pub enum News {
         /// What changed.
         change: String,
     },
+    /// Memory ran short or is enough again.
+    Memory {
+        /// What was done about it.
+        change: String,
+    },
     /// Something failed.
     Error {
         /// The kind, for scripts.

@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod hear;
 mod pad;
 pub mod parts;
+pub mod resident;
 pub mod ring;
 pub mod service;
 pub mod switches;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::consent::Permissions;
 use crate::agent::tools::Toolbox;
-use crate::config::resolved::Engine;
+use crate::config::resolved::{Backend, Engine};
 use crate::config::{Config, Places};
 use crate::control::hub::Hub;
 use crate::dialogue::{BargeIn, Policy, Start};
@@ -218,6 +219,8 @@ async fn serve_with_tools(
         control.started();
     }
     let keep_sounds = plan.keep_records && plan.config.transcripts.keep_audio;
+    let ending = CancellationToken::new();
+    let keeper = keep_backend(&plan, &mut desk, clock, &reports, &ending);
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -234,6 +237,12 @@ async fn serve_with_tools(
     let conductor = conductor.with_remote(remote).keeping_sounds(keep_sounds);
     let summary = conductor.run(shutdown).await;
     drop(hotkey);
+    ending.cancel();
+    if let Some(keeper) = keeper
+        && tokio::time::timeout(CLOSING, keeper).await.is_err()
+    {
+        tracing::error!("the keeper of the language model did not end in time");
+    }
     if let Some(serving) = serving {
         serving.close().await;
     }
@@ -280,6 +289,32 @@ async fn remote(
     };
     (hotkey, Remote::new(switches, phrase, status, clock.now()))
 }
+
+/// Puts somebody in charge of the language model, unless it is only one turn.
+fn keep_backend(
+    plan: &Plan,
+    desk: &mut Desk,
+    clock: Clock,
+    reports: &mpsc::Sender<Report>,
+    ending: &CancellationToken,
+) -> Option<tokio::task::JoinHandle<()>> {
+    if plan.until == Until::OneTurn || plan.config.llm.backend == Backend::None {
+        return None;
+    }
+    let start = resident::Start {
+        backend: desk.first_backend(),
+        clock,
+        reports: reports.clone(),
+        shutdown: ending.clone(),
+        prefix: crate::agent::prompt::warm_up(),
+    };
+    let (handle, task) = resident::start(&plan.config, &plan.places, start);
+    desk.attach(handle);
+    Some(task)
+}
+
+/// How long servers that we started may take to end; then the next start ends them.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Starts every part. The ear is last: by the time it hears, everything behind it is ready.
 async fn start(

@@ -3,6 +3,7 @@
 //! Edge. [`bind`] takes the address, [`serve`] answers on it from tasks of its own until it is told to stop. The core is
 //! [`admission`] (who runs, who waits, who is refused), [`door`] (who may come in), and the dialects: [`ask`], [`translate`],
 //! [`shape`], [`collect`], [`resume`]. Around it: [`gate`] (admission as futures), [`source`] (the resident backend),
+//! [`residency`] says which server is resident, [`servers`] and [`supervisor`] start and stop them;
 //! [`relay`] (one request), [`routes`], [`catalogue`], [`sound`], [`embed`], [`token`].
 //!
 //! What is heard and said reaches it as closures from the wiring. It opens no file but the token's, logs no word of any
@@ -17,11 +18,14 @@ pub mod embed;
 pub mod failure;
 pub mod gate;
 pub mod relay;
+pub mod residency;
 pub mod resume;
 pub mod routes;
+pub mod servers;
 pub mod shape;
 pub mod sound;
 pub mod source;
+pub mod supervisor;
 pub mod token;
 pub mod translate;
 

@@ -16,6 +16,7 @@ pub mod sse;
 pub mod survey;
 pub mod think;
 pub mod upstream;
+pub mod weights;
 
 pub use self::backends::{BACKENDS, BackendRow, LlmSettings, detect, open};
 pub use self::http::{SetupError, Timeouts};

@@ -1,5 +1,7 @@
 //! Linux: XDG folders, `/proc`, and the volume through PipeWire's or PulseAudio's command.
 
+mod memory;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +15,11 @@ use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
 pub(super) const SYSTEM: super::System = super::System::Linux;
+pub(super) use memory::{
+    available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, pressure, processes,
+    started,
+};
+
 pub(super) const NAME: &str = "Linux";
 pub(super) const INSTALL_COMMAND: &str = "sudo apt-get install";
 pub(super) const SERVICE_KIND: super::ServiceKind = super::ServiceKind::Systemd;

@@ -48,6 +48,38 @@ pub(super) fn on_main_thread<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+pub(super) fn footprint_bytes(_pid: u32) -> Option<u64> {
+    None
+}
+
+pub(super) fn available_bytes() -> Option<u64> {
+    None
+}
+
+pub(super) fn pressure() -> Option<crate::memory::Pressure> {
+    None
+}
+
+pub(super) fn gpu_limit_bytes() -> Option<u64> {
+    None
+}
+
+pub(super) fn processes() -> Vec<super::process::Process> {
+    Vec::new()
+}
+
+pub(super) fn started(_pid: u32) -> Option<String> {
+    None
+}
+
+pub(super) fn group_lives(_leader: i32) -> bool {
+    true
+}
+
+pub(super) fn listener(_port: u16) -> Option<u32> {
+    None
+}
+
 pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {
     Ok(work())
 }

@@ -9,6 +9,7 @@ mod demo;
 mod general;
 mod listening;
 mod models;
+mod plan;
 mod support;
 mod tools;
 mod transcripts;

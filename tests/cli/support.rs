@@ -131,7 +131,7 @@ pub fn keys(object: &Value) -> Vec<&str> {
 }
 
 /// The keys of a receipt, as scripts rely on them.
-pub const RECEIPT: [&str; 12] = [
+pub const RECEIPT: [&str; 13] = [
     "endpoint_ms",
     "transcript_ms",
     "llm_request_ms",
@@ -141,6 +141,7 @@ pub const RECEIPT: [&str; 12] = [
     "first_audio_ms",
     "prompt_tokens",
     "cached_tokens",
+    "prefix",
     "speculation",
     "model",
     "backend",

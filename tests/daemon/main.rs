@@ -14,5 +14,6 @@ mod outages;
 mod privacy;
 mod process;
 mod remote;
+mod resident;
 mod server;
 mod support;

@@ -214,7 +214,7 @@ fn little_room_on_the_disk_or_in_memory_is_told_with_what_can_go() {
     assert_eq!(full.status, Status::Warn);
     assert!(remedy(&full).contains("`du -sh /home/somebody/hark`"));
     assert_eq!(machine::disk(20_000_000_000, "/").status, Status::Ok);
-    assert_eq!(machine::memory(Some(4 << 30)).status, Status::Warn);
-    assert_eq!(machine::memory(Some(16 << 30)).status, Status::Ok);
-    assert_eq!(machine::memory(None).status, Status::Skip);
+    assert_eq!(machine::memory(Some(4 << 30), 1 << 30).status, Status::Warn);
+    assert_eq!(machine::memory(Some(16 << 30), 1 << 30).status, Status::Ok);
+    assert_eq!(machine::memory(None, 1 << 30).status, Status::Skip);
 }

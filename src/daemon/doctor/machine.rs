@@ -19,7 +19,8 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
         Ok(Err(error)) => unknown(&shell(&place), &error.to_string()),
         Err(stuck) => unknown(&shell(&place), &stuck.to_string()),
     };
-    vec![disk, memory(platform::total_memory_bytes())]
+    let speech = parts::speech_memory(&setup.config);
+    vec![disk, memory(platform::total_memory_bytes(), speech)]
 }
 
 fn unknown(place: &str, why: &str) -> Check {
@@ -47,17 +48,17 @@ pub fn disk(free: u64, place: &str) -> Check {
     Check::ok(NAME, told)
 }
 
-/// Whether there is memory for models.
+/// Whether there is memory for models, of which a speech model may take `speech` bytes.
 #[must_use]
-pub fn memory(total: Option<u64>) -> Check {
+pub fn memory(total: Option<u64>, speech: u64) -> Check {
     const NAME: &str = "memory";
     let Some(total) = total else {
         return Check::skip(NAME, "this system does not tell how much memory it has");
     };
     let told = format!(
-        "{} in all; the automatic choice of a speech model takes up to {}",
+        "{} in all; the automatic choice of a speech model takes up to {} (`hark plan`)",
         size(total),
-        size(parts::speech_memory())
+        size(speech)
     );
     if total < LEAST_MEMORY {
         return Check::warn(

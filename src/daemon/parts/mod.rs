@@ -2,18 +2,17 @@
 
 mod clip;
 mod log;
+pub mod memory;
 mod model;
 mod notebook;
 mod sound;
 
 use crate::config::Config;
-use crate::config::resolved::Manage;
 
 pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
 pub use log::{StoreHandle, keep_one, last_turns, store};
-pub use model::{
-    backend, is_starter, library, llm_settings, speech_memory, speech_model, transcriber, whisper,
-};
+pub use memory::speech_memory;
+pub use model::{backend, is_starter, library, llm_settings, speech_model, transcriber, whisper};
 pub use notebook::notebook;
 pub use sound::{
     Source, Speaker, SpeakerHandle, SpeechWriter, decode_bytes, ear, ear_with, has_loudspeaker,
@@ -38,24 +37,10 @@ pub struct Names {
 
 /// Settings that differ from their defaults and have no effect yet, in words.
 pub fn without_effect(config: &Config) -> Vec<&'static str> {
-    let set = [
-        (
-            config.wake.threshold.is_some(),
-            "wake.threshold (there is no acoustic wake word yet)",
-        ),
-        (
-            config.memory.os_reserve.is_some(),
-            "memory.os_reserve (there is no memory plan yet)",
-        ),
-        (
-            config.memory.voice_reserve.is_some(),
-            "memory.voice_reserve (there is no memory plan yet)",
-        ),
-        (
-            config.llm.manage == Manage::Yes,
-            "llm.manage (Hark does not start servers yet)",
-        ),
-    ];
+    let set = [(
+        config.wake.threshold.is_some(),
+        "wake.threshold (there is no acoustic wake word yet)",
+    )];
     set.into_iter()
         .filter_map(|(set, name)| set.then_some(name))
         .collect()

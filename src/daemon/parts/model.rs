@@ -17,20 +17,10 @@ use crate::transcribe::Transcriber;
 use crate::transcribe::thread::WhisperThread;
 use crate::transcribe::whisper::{Whisper, WhisperSettings};
 
-/// The share of the machine's memory that a speech model may take under `stt.model = "auto"`: a sixteenth, which gives the
-/// best model of all to 32 GB and `base` to 8 GB, and leaves the rest to the language model.
-const MEMORY_SHARE: u64 = 16;
-
 /// The model files of this machine.
 #[must_use]
 pub fn library(places: &Places) -> Library {
     Library::new(places.state.join("models"))
-}
-
-/// What a speech model may take of this machine's memory, in bytes.
-#[must_use]
-pub fn speech_memory() -> u64 {
-    crate::platform::total_memory_bytes().unwrap_or(8 << 30) / MEMORY_SHARE
 }
 
 /// Name and file of the configured speech model, or of the best that is here.
@@ -45,7 +35,7 @@ pub fn speech_model(
     match &config.stt.model {
         Some(name) => Ok((name.clone(), library.path(name)?)),
         None => {
-            let (info, path) = library.best(&config.stt.language, speech_memory())?;
+            let (info, path) = library.best(&config.stt.language, super::speech_memory(config))?;
             Ok((info.name.clone(), path))
         }
     }

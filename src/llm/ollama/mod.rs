@@ -148,6 +148,36 @@ impl Ollama {
         self.settings.num_ctx
     }
 
+    /// Everything that is loaded now, chat models or not.
+    ///
+    /// # Errors
+    /// [`LlmError`].
+    pub async fn loaded(&self) -> Result<Vec<String>, LlmError> {
+        let resident = self.list("ps").await?;
+        Ok(resident.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// Asks for every loaded model to be unloaded and tells how many bytes they have by Ollama's count. The memory comes
+    /// back later, once running requests have ended: look at [`Self::loaded`] and at the process.
+    ///
+    /// # Errors
+    /// [`LlmError`].
+    pub async fn unload_all(&self) -> Result<u64, LlmError> {
+        let resident = self.list("ps").await?;
+        for entry in &resident {
+            let body =
+                json!({ "model": entry.name, "messages": [], "keep_alive": 0, "stream": false });
+            let answer = self
+                .http
+                .post("/api/chat", body.to_string().into_bytes())
+                .await?;
+            if let Err(refusal) = answer {
+                return Err(meaning(&refusal, &entry.name));
+            }
+        }
+        Ok(resident.iter().map(|entry| entry.size).sum())
+    }
+
     /// The model of the next request.
     pub(super) async fn model(&self) -> Result<String, LlmError> {
         if let Some(model) = self.known_model() {
@@ -364,6 +394,9 @@ struct Entry {
     capabilities: Vec<String>,
     #[serde(default)]
     remote_host: String,
+    /// Bytes: on the disk in one list, in memory in the other.
+    #[serde(default)]
+    size: u64,
 }
 
 impl Entry {

@@ -1,6 +1,7 @@
 //! macOS: folders, memory, the main loop, the microphone's permission, the volume, and the system's voice.
 
 mod keys;
+mod memory;
 mod speech;
 
 use std::path::PathBuf;
@@ -15,6 +16,10 @@ use super::directories::Directories;
 use super::volume::{Volume, VolumeError};
 
 pub(super) use keys::{hotkey_display, on_main_thread, secure_input};
+pub(super) use memory::{
+    available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, pressure, processes,
+    started,
+};
 pub(super) use speech::Voice;
 
 pub(super) const SYSTEM: super::System = super::System::MacOs;
