@@ -3,9 +3,11 @@
 pub mod conductor;
 pub mod desk;
 pub mod doctor;
+pub mod echo;
 pub mod effectors;
 pub mod events;
 pub mod hear;
+pub mod neighbours;
 pub mod parts;
 pub mod service;
 pub mod typed;
@@ -20,13 +22,17 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::audio::reference::Tap;
+use crate::config::resolved::EchoCancellation;
 use crate::config::{Config, Places};
-use crate::dialogue::{BargeIn, Policy, Start};
+use crate::dialogue::{Policy, Start};
 use crate::platform::clock::Clock;
 use conductor::{Conductor, INBOX, Report, Summary, Until};
 use desk::{Desk, Stay};
+use echo::EchoCare;
 use effectors::Effectors;
 use events::Sink;
+use neighbours::Neighbours;
 
 /// How fast a file passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,9 +168,10 @@ async fn start(
     reports: &mpsc::Sender<Report>,
     hold: Option<Arc<AtomicBool>>,
 ) -> anyhow::Result<(Effectors, Desk)> {
-    let source = parts::source(&plan.input, &plan.config, clock, hold.clone())?;
+    let tap = hears_itself(plan).then(Tap::default);
+    let source = parts::source(&plan.input, &plan.config, clock, hold.clone(), tap.as_ref())?;
     let transcriber = parts::transcriber(&plan.config, &plan.places)?;
-    let speaker = parts::speaker(&plan.config, &plan.output, clock, reports.clone())?;
+    let speaker = parts::speaker(&plan.config, &plan.output, clock, reports.clone(), tap)?;
     let backend = parts::backend(&plan.config).await?;
     let stay = if plan.until == Until::OneTurn {
         Stay::OneTurn
@@ -202,7 +209,13 @@ async fn start(
             speaker.thread,
             ear,
             store,
-        ),
+        )
+        .with_echo(EchoCare::new(
+            plan.config.audio.echo_cancellation,
+            both_devices(plan),
+            &plan.places,
+        ))
+        .with_neighbours(watch_neighbours(plan, reports)),
         desk,
     ))
 }
@@ -214,15 +227,36 @@ fn policy(plan: &Plan) -> Policy {
             Wake::Phrase => Start::Phrase(config.wake.phrase.to_lowercase()),
             Wake::EveryUtterance => Start::Every,
         },
-        // The microphone hears the loudspeaker; a file does not, and nothing hears a file.
-        barge_in: match (&plan.input, &plan.output) {
-            (Input::Device(_), Output::Device(_)) => BargeIn::Off,
-            _ => BargeIn::On,
-        },
+        barge_in: EchoCare::at_start(config.audio.echo_cancellation, both_devices(plan)),
         follow_up: config.turn.follow_up,
         longest_utterance: config.turn.max_utterance + Duration::from_secs(5),
         ..Policy::default()
     }
+}
+
+/// Watches for calls where the settings say so and the input is a microphone.
+fn watch_neighbours(plan: &Plan, reports: &mpsc::Sender<Report>) -> Option<Neighbours> {
+    if !(plan.config.audio.yield_to_calls && matches!(plan.input, Input::Device(_))) {
+        return None;
+    }
+    let reports = reports.downgrade();
+    neighbours::watch(move |listen| {
+        reports
+            .upgrade()
+            .is_some_and(|reports| reports.blocking_send(Report::Neighbours(listen)).is_ok())
+    })
+}
+
+fn both_devices(plan: &Plan) -> bool {
+    matches!(
+        (&plan.input, &plan.output),
+        (Input::Device(_), Output::Device(_))
+    )
+}
+
+/// Whether the microphone may hear the loudspeaker, and our own voice is to be removed.
+fn hears_itself(plan: &Plan) -> bool {
+    both_devices(plan) && plan.config.audio.echo_cancellation != EchoCancellation::Off
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {
@@ -248,7 +282,7 @@ async fn stop_on_signal(shutdown: CancellationToken) {
 /// The engine, the device or the file cannot be used.
 pub fn say(config: &Config, output: &Output, text: &str) -> anyhow::Result<()> {
     let clock = Clock::start();
-    let (mut sink, _) = parts::sink(output, clock)?;
+    let (mut sink, _) = parts::sink(output, clock, None)?;
     let mut voice = parts::voice(config)?;
     let mut writer = parts::SpeechWriter::new(sink.rate());
     let said = crate::agent::spoken::spoken(text);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Permission;
+use super::audio::Attachment;
 use super::directories::Directories;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
@@ -16,6 +17,14 @@ pub(super) const MICROPHONE_SETTINGS_HINT: &str =
 
 pub(super) fn microphone_permission() -> Permission {
     Permission::NotApplicable
+}
+
+pub(super) fn attachment(_id: &str) -> Option<Attachment> {
+    None
+}
+
+pub(super) fn another_program_listens() -> Option<bool> {
+    None
 }
 
 pub(super) fn total_memory_bytes() -> Option<u64> {

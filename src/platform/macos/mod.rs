@@ -1,5 +1,6 @@
-//! macOS: folders, memory, the main loop, the microphone's permission, the volume, and the system's voice.
+//! macOS: folders, memory, the main loop, the microphone's permission, devices, the volume, and the system's voice.
 
+mod audio;
 mod speech;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use super::command::run;
 use super::directories::Directories;
 use super::volume::{Volume, VolumeError};
 
+pub(super) use audio::{another_program_listens, attachment};
 pub(super) use speech::Voice;
 
 pub(super) const NAME: &str = "macOS";
