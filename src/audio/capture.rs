@@ -14,7 +14,7 @@ use cpal::{FromSample, Sample, SampleFormat, SizedSample};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-use super::devices::{self, ChooseError, Direction};
+use super::devices::{self, ChooseError, Direction, Wanted};
 use super::host::{self, Built, Signals, StreamOwner};
 use super::{AudioSource, CaptureError, Captured, Format};
 
@@ -122,11 +122,18 @@ impl Microphone {
     /// [`CaptureError::NoDevice`], [`CaptureError::Denied`], [`CaptureError::Unusable`] (also when the name fits several
     /// devices); [`CaptureError::Lost`] when the sound system does not answer.
     pub fn open(wanted: &str, prefer: &[String]) -> Result<Self, CaptureError> {
-        let (wanted, prefer) = (wanted.to_owned(), prefer.to_vec());
+        Self::open_wanted(Wanted::input(wanted, prefer))
+    }
+
+    /// As [`Self::open`], by the whole policy of [`devices::choose_input`].
+    ///
+    /// # Errors
+    /// See [`Self::open`].
+    pub fn open_wanted(wanted: Wanted) -> Result<Self, CaptureError> {
         let silent = |reason: &str| CaptureError::Lost {
             reason: reason.to_owned(),
         };
-        let build = move |signals| build(&wanted, &prefer, &signals);
+        let build = move |signals| build(wanted, &signals);
         let (owner, (name, format, reader)) = StreamOwner::start("microphone", silent, build)?;
         tracing::info!(device = %name, rate = format.rate, channels = format.channels, "microphone open");
         Ok(Self {
@@ -183,14 +190,10 @@ impl AudioSource for Microphone {
 type Part = (String, Format, CaptureReader);
 
 /// On the owner thread: finds the device, builds the stream and starts it.
-fn build(
-    wanted: &str,
-    prefer: &[String],
-    signals: &Arc<Signals>,
-) -> Result<Built<Part>, CaptureError> {
-    let found = devices::find(Direction::Input, wanted, prefer).map_err(not_chosen)?;
-    let name = found.name;
-    let asked = (!found.by_default).then_some(name.as_str());
+fn build(wanted: Wanted, signals: &Arc<Signals>) -> Result<Built<Part>, CaptureError> {
+    let found = devices::find(Direction::Input, &wanted).map_err(not_chosen)?;
+    let name = found.name.clone();
+    let asked = (!found.by_default()).then_some(name.as_str());
     let fault = |error: cpal::Error| not_opened(&name, asked, &error);
     let supported = found.device.default_input_config().map_err(fault)?;
     let format = Format {
@@ -211,12 +214,7 @@ fn build(
     )
     .map_err(fault)?;
     stream.play().map_err(fault)?;
-    let watch = host::watch_device(
-        found.host,
-        &found.device,
-        Direction::Input,
-        found.by_default,
-    );
+    let watch = host::watch_device(found, Direction::Input, wanted);
     Ok(Built {
         stream,
         watch,

@@ -8,6 +8,8 @@ use std::fmt;
 use cpal::traits::{DeviceTrait, HostTrait};
 use serde::Serialize;
 
+use crate::platform::audio::{Attachment, attachment};
+
 /// Which way sound flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,6 +32,8 @@ pub struct DeviceInfo {
     /// Whether it gives what a loudspeaker plays, and no microphone. PulseAudio makes one of these the default when the last
     /// microphone is unplugged; taken as one, the assistant would listen to itself.
     pub monitor: bool,
+    /// How it is attached.
+    pub attached: Attachment,
     /// Its usual frames a second; `None` when it cannot be asked (in use, gone).
     pub rate: Option<u32>,
     /// Its usual channels.
@@ -62,6 +66,9 @@ pub enum Why {
     },
     /// Nothing was named, and the system uses it.
     Default,
+    /// The system would use the microphone of the Bluetooth headset that plays, which would make both of its directions
+    /// sound like a telephone; this one belongs to the machine.
+    SparesHeadset,
 }
 
 impl fmt::Display for Why {
@@ -73,6 +80,9 @@ impl fmt::Display for Why {
                 "number {place} of audio.prefer, the first that is present"
             ),
             Self::Default => f.write_str("the system's default"),
+            Self::SparesHeadset => f.write_str(
+                "the machine's own, so that the Bluetooth headset keeps its sound (audio.spare_headset)",
+            ),
         }
     }
 }
@@ -157,6 +167,57 @@ pub fn choose<'a>(
         .ok_or_else(|| ChooseError::NoDefault {
             present: names(devices),
         })
+}
+
+/// Chooses the microphone as [`choose`] does, but spares the headset: where nothing is named or preferred, the loudspeaker
+/// in use is attached by Bluetooth, and so is the default microphone, the machine's own microphone is taken, if it has one.
+///
+/// # Errors
+/// See [`ChooseError`].
+pub fn choose_input<'a>(list: &'a DeviceList, wanted: &Wanted) -> Result<Choice<'a>, ChooseError> {
+    let choice = choose(&list.inputs, &wanted.input, &wanted.prefer)?;
+    let by_radio = |device: &DeviceInfo| device.attached == Attachment::Bluetooth;
+    if !(wanted.spare_headset && choice.why == Why::Default && by_radio(choice.device)) {
+        return Ok(choice);
+    }
+    let plays = choose(&list.outputs, &wanted.output, &[]);
+    if !plays.is_ok_and(|output| by_radio(output.device)) {
+        return Ok(choice);
+    }
+    let own = list
+        .inputs
+        .iter()
+        .find(|device| device.attached == Attachment::BuiltIn && !device.monitor);
+    Ok(own.map_or(choice, |device| Choice {
+        device,
+        why: Why::SparesHeadset,
+    }))
+}
+
+/// Which devices the user wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The microphone: `default`, a name or a unique part of one.
+    pub input: String,
+    /// Microphones in order of preference.
+    pub prefer: Vec<String>,
+    /// The loudspeaker.
+    pub output: String,
+    /// Whether the microphone of a Bluetooth headset that plays is left alone.
+    pub spare_headset: bool,
+}
+
+impl Wanted {
+    /// This microphone and no policy.
+    #[must_use]
+    pub fn input(input: &str, prefer: &[String]) -> Self {
+        Self {
+            input: input.to_owned(),
+            prefer: prefer.to_vec(),
+            output: "default".to_owned(),
+            spare_headset: false,
+        }
+    }
 }
 
 /// Whether a name in the configuration stands for the system's default.
@@ -254,21 +315,12 @@ fn describe(
     direction: Direction,
     default: Option<&cpal::DeviceId>,
 ) -> DeviceInfo {
-    let id = device.id().ok();
     let config = match direction {
         Direction::Input => device.default_input_config(),
         Direction::Output => device.default_output_config(),
     }
     .ok();
-    let id_text = id.as_ref().map(|id| id.id().to_owned()).unwrap_or_default();
     DeviceInfo {
-        monitor: direction == Direction::Input && id_text.ends_with(".monitor"),
-        name: device.description().map_or_else(
-            |_| id_text.clone(),
-            |description| description.name().to_owned(),
-        ),
-        default: id.is_some() && id.as_ref() == default,
-        id: id_text,
         rate: config
             .as_ref()
             .map(cpal::SupportedStreamConfig::sample_rate),
@@ -276,7 +328,62 @@ fn describe(
         sample: config
             .as_ref()
             .map(|config| config.sample_format().to_string()),
+        ..name(device, direction, default)
     }
+}
+
+/// As [`describe`], without asking for the format, which is what takes time.
+fn name(
+    device: &cpal::Device,
+    direction: Direction,
+    default: Option<&cpal::DeviceId>,
+) -> DeviceInfo {
+    let id = device.id().ok();
+    let id_text = id.as_ref().map(|id| id.id().to_owned()).unwrap_or_default();
+    let name = device.description().map_or_else(
+        |_| id_text.clone(),
+        |description| description.name().to_owned(),
+    );
+    DeviceInfo {
+        monitor: direction == Direction::Input && id_text.ends_with(".monitor"),
+        attached: attachment(&id_text, &name),
+        name,
+        default: id.is_some() && id.as_ref() == default,
+        id: id_text,
+        rate: None,
+        channels: None,
+        sample: None,
+    }
+}
+
+/// The names of everything that there is: quicker than [`list`], and enough to choose by.
+fn names_of(host: &cpal::Host) -> DeviceList {
+    let of = |direction| {
+        let default = default_device(host, direction).and_then(|device| device.id().ok());
+        devices_of(host, direction)
+            .iter()
+            .map(|device| name(device, direction, default.as_ref()))
+            .collect()
+    };
+    DeviceList {
+        host: host.id().name().to_owned(),
+        inputs: of(Direction::Input),
+        outputs: of(Direction::Output),
+    }
+}
+
+/// What a choice would be now, to be compared with what was chosen: the id of a device and the reason.
+pub(super) fn choose_again(
+    host: &cpal::Host,
+    direction: Direction,
+    wanted: &Wanted,
+) -> Result<(String, Why), ChooseError> {
+    let list = names_of(host);
+    let choice = match direction {
+        Direction::Input => choose_input(&list, wanted),
+        Direction::Output => choose(&list.outputs, &wanted.output, &[]),
+    }?;
+    Ok((choice.device.id.clone(), choice.why))
 }
 
 /// A device of the host, ready to be opened.
@@ -284,59 +391,84 @@ pub(super) struct Found {
     pub(super) host: cpal::Host,
     pub(super) device: cpal::Device,
     pub(super) name: String,
-    /// Whether it was chosen as the system's default, and should be given up when another one becomes it.
-    pub(super) by_default: bool,
+    /// Why it was chosen: it is given up when this reason would lead to another one.
+    pub(super) why: Why,
 }
 
-/// Finds the device that [`choose`] names on the default host. The default is taken without listing, which costs 40–85 ms
-/// a device on CoreAudio.
-pub(super) fn find(
-    direction: Direction,
-    wanted: &str,
-    prefer: &[String],
-) -> Result<Found, ChooseError> {
-    let host = cpal::default_host();
-    if is_default(wanted) && prefer.is_empty() {
-        return find_default(host, direction);
+impl Found {
+    /// Whether the system chose it.
+    pub(super) fn by_default(&self) -> bool {
+        self.why == Why::Default
     }
-    let infos = of_direction(&host, direction);
+}
+
+/// Finds the device that [`choose_input`] or [`choose`] names on the default host. The default is taken without listing,
+/// which costs 40–85 ms a device on CoreAudio, unless it is a headset's microphone that may have to be spared.
+pub(super) fn find(direction: Direction, wanted: &Wanted) -> Result<Found, ChooseError> {
+    let host = cpal::default_host();
+    let (named, prefer) = match direction {
+        Direction::Input => (&wanted.input, wanted.prefer.as_slice()),
+        Direction::Output => (&wanted.output, [].as_slice()),
+    };
+    let spares = direction == Direction::Input && wanted.spare_headset;
+    if is_default(named) && prefer.is_empty() {
+        match find_default(&host, direction) {
+            Ok((_, Attachment::Bluetooth)) if spares => {}
+            Ok((found, _)) => return Ok(found),
+            Err(error) => return Err(error),
+        }
+    }
+    let list = names_of(&host);
+    let (infos, choice) = match direction {
+        Direction::Input => (&list.inputs, choose_input(&list, wanted)),
+        Direction::Output => (&list.outputs, choose(&list.outputs, named, &[])),
+    };
     let Choice {
         device: chosen,
         why,
-    } = choose(&infos, wanted, prefer)?;
+    } = choice?;
     let device = devices_of(&host, direction)
         .into_iter()
         .find(|device| device.id().is_ok_and(|id| id.id() == chosen.id))
         .ok_or_else(|| ChooseError::NoSuch {
             wanted: chosen.name.clone(),
-            present: names(&infos),
+            present: names(infos),
         })?;
     Ok(Found {
         host,
         device,
         name: chosen.name.clone(),
-        by_default: why == Why::Default,
+        why,
     })
 }
 
-fn find_default(host: cpal::Host, direction: Direction) -> Result<Found, ChooseError> {
+fn find_default(
+    host: &cpal::Host,
+    direction: Direction,
+) -> Result<(Found, Attachment), ChooseError> {
     let no_default = || ChooseError::NoDefault {
         present: Vec::new(),
     };
-    if !may_have_devices(&host) {
+    if !may_have_devices(host) {
         return Err(no_default());
     }
-    let device = default_device(&host, direction).ok_or_else(no_default)?;
-    let DeviceInfo { name, monitor, .. } = describe(&device, direction, None);
+    let device = default_device(host, direction).ok_or_else(no_default)?;
+    let DeviceInfo {
+        name,
+        monitor,
+        attached,
+        ..
+    } = name(&device, direction, None);
     if monitor {
         return Err(no_default());
     }
-    Ok(Found {
-        host,
+    let found = Found {
+        host: cpal::default_host(),
         device,
         name,
-        by_default: true,
-    })
+        why: Why::Default,
+    };
+    Ok((found, attached))
 }
 
 #[cfg(test)]
@@ -350,6 +482,11 @@ mod tests {
             id: id.to_owned(),
             default,
             monitor: id.ends_with(".monitor"),
+            attached: match id.split('-').next() {
+                Some("built") => Attachment::BuiltIn,
+                Some("bt") => Attachment::Bluetooth,
+                _ => Attachment::Other,
+            },
             rate: Some(48_000),
             channels: Some(1),
             sample: Some("f32".to_owned()),
@@ -368,6 +505,117 @@ mod tests {
     fn chosen(wanted: &str, prefer: &[&str]) -> Result<(String, Why), ChooseError> {
         let prefer: Vec<String> = prefer.iter().map(|name| (*name).to_owned()).collect();
         choose(&desk(), wanted, &prefer).map(|choice| (choice.device.id.clone(), choice.why))
+    }
+
+    /// Microphones and loudspeakers; the ones with a star are the default.
+    fn list(inputs: &[&str], outputs: &[&str]) -> DeviceList {
+        let all = |ids: &[&str]| {
+            ids.iter()
+                .map(|id| {
+                    let plain = id.trim_end_matches('*');
+                    device(plain, plain, id.ends_with('*'))
+                })
+                .collect()
+        };
+        DeviceList {
+            host: "test".to_owned(),
+            inputs: all(inputs),
+            outputs: all(outputs),
+        }
+    }
+
+    #[test]
+    fn a_bluetooth_headset_that_plays_keeps_its_sound_where_the_machine_has_a_microphone() {
+        /// Inputs, outputs, what is named, whether the headset is spared, and what is chosen.
+        type Case = (
+            &'static [&'static str],
+            &'static [&'static str],
+            &'static str,
+            bool,
+            &'static str,
+        );
+        let cases: &[Case] = &[
+            // Headset on both sides.
+            (
+                &["built-in", "bt-pods*"],
+                &["built-out", "bt-pods*"],
+                "default",
+                true,
+                "built-in",
+            ),
+            // Switched off, or asked for.
+            (
+                &["built-in", "bt-pods*"],
+                &["built-out", "bt-pods*"],
+                "default",
+                false,
+                "bt-pods",
+            ),
+            (
+                &["built-in", "bt-pods*"],
+                &["built-out", "bt-pods*"],
+                "bt-pods",
+                true,
+                "bt-pods",
+            ),
+            // The headset listens while the machine's own loudspeaker plays: the user has a reason.
+            (
+                &["built-in", "bt-pods*"],
+                &["built-out*", "bt-pods"],
+                "default",
+                true,
+                "bt-pods",
+            ),
+            // A machine without a microphone of its own, and one with a monitor only.
+            (
+                &["usb-1", "bt-pods*"],
+                &["bt-pods*"],
+                "default",
+                true,
+                "bt-pods",
+            ),
+            (
+                &["built-x.monitor", "bt-pods*"],
+                &["bt-pods*"],
+                "default",
+                true,
+                "bt-pods",
+            ),
+            // The default is something else anyway.
+            (
+                &["built-in", "usb-1*", "bt-pods"],
+                &["bt-pods*"],
+                "default",
+                true,
+                "usb-1",
+            ),
+        ];
+        for (inputs, outputs, input, spare_headset, expected) in cases {
+            let wanted = Wanted {
+                spare_headset: *spare_headset,
+                ..Wanted::input(input, &[])
+            };
+            let list = list(inputs, outputs);
+            let choice = choose_input(&list, &wanted).unwrap();
+            assert_eq!(
+                choice.device.id, *expected,
+                "{inputs:?} {outputs:?} {input}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_preferred_headset_is_used_all_the_same() {
+        let list = list(&["built-in*", "bt-pods"], &["bt-pods*"]);
+        let wanted = Wanted {
+            spare_headset: true,
+            ..Wanted::input("default", &["bt-pods".to_owned()])
+        };
+        let choice = choose_input(&list, &wanted).unwrap();
+        assert_eq!(
+            (choice.device.id.as_str(), choice.why),
+            ("bt-pods", Why::Preferred { place: 1 })
+        );
     }
 
     #[test]

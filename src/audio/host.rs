@@ -13,7 +13,9 @@ use std::time::Duration;
 use cpal::ErrorKind;
 use cpal::traits::{DeviceTrait, HostTrait};
 
-use super::devices::Direction;
+use crate::platform::clock;
+
+use super::devices::{self, Direction, Found, Wanted, Why};
 
 /// What the callbacks of a stream tell its owner: atomics only.
 #[derive(Debug, Default)]
@@ -165,12 +167,20 @@ fn guard(signals: &Signals, stopped: &Receiver<()>, mut watch: Option<Watch>) {
     let mut quiet = Duration::ZERO;
     let mut mild_before = 0;
     let mut since_watch = Duration::ZERO;
+    let mut wall = clock::wall().timestamp();
     let reason = loop {
         if !matches!(stopped.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
             return;
         }
         if let Some(kind) = signals.fatal.get() {
             break kind.to_string();
+        }
+        // Streams that were open while the machine slept may be dead without an error, or run on another format.
+        let now = clock::wall().timestamp();
+        let jump = now.duration_since(wall).as_secs();
+        wall = now;
+        if jump > ASLEEP_S {
+            break format!("the machine slept for {jump} s");
         }
         let blocks = signals.blocks.load(Ordering::Relaxed);
         let mild = signals.mild.load(Ordering::Relaxed);
@@ -200,23 +210,43 @@ fn guard(signals: &Signals, stopped: &Receiver<()>, mut watch: Option<Watch>) {
     signals.over.get_or_init(|| reason);
 }
 
-/// A watch that tells when the device is gone, or, when it was opened as the default, when another one became it.
+/// A watch that tells when the device is gone, or when the reason for which it was chosen now leads to another one: another
+/// default, a preferred device that is back, a headset that has begun or ceased to play.
 ///
 /// `None` where the host tells by itself or where asking does harm: ALSA opens devices (and prints) to list them, and an
 /// output on CoreAudio follows the default without our help.
-pub(super) fn watch_device(
-    host: cpal::Host,
-    device: &cpal::Device,
-    direction: Direction,
-    by_default: bool,
-) -> Option<Watch> {
-    let id = device.id().ok()?;
+pub(super) fn watch_device(found: Found, direction: Direction, wanted: Wanted) -> Option<Watch> {
+    let id = found.device.id().ok()?;
+    let by_default = found.by_default();
+    let Found { host, why, .. } = found;
     let follows_by_itself =
         host.id().name() == "CoreAudio" && direction == Direction::Output && by_default;
     if host.id().name() == "ALSA" || follows_by_itself {
         return None;
     }
+    // Where the system's default is all that counts it is enough to ask for that; a list takes longer.
+    let policy = direction == Direction::Input
+        && (!wanted.prefer.is_empty() || wanted.spare_headset)
+        && why != Why::Named;
+    let mut looks = 0_u32;
     Some(Box::new(move || {
+        looks += 1;
+        if policy
+            && looks.is_multiple_of(POLICY_EVERY)
+            && let Ok((now, reason)) = devices::choose_again(&host, direction, &wanted)
+            && now != id.id()
+        {
+            return Some(match reason {
+                Why::Default => format!("{} is no longer the default, {now} is", id.id()),
+                reason => format!("{now} is to be used now: {reason}"),
+            });
+        }
+        if matches!(why, Why::Preferred { .. } | Why::SparesHeadset) {
+            return host
+                .device_by_id(&id)
+                .is_none()
+                .then(|| format!("{} was unplugged", id.id()));
+        }
         if by_default {
             let now = match direction {
                 Direction::Input => host.default_input_device(),
@@ -260,6 +290,9 @@ pub(super) fn buffer_size(
 /// How long cpal may take to make a stream.
 pub(super) const STREAM_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Wall time that passes between two looks of this thread when nothing sleeps: 50 ms, and what a loaded machine adds.
+const ASLEEP_S: i64 = 15;
+
 /// How often the owner looks.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -271,6 +304,9 @@ const ERRORS_ONLY: Duration = Duration::from_secs(1);
 
 /// Errors without a block that a stream may give while it starts; see [`Signals::error`].
 const MOST_MILD: u64 = 1_000;
+
+/// Every how many looks the whole policy is asked, which lists devices.
+const POLICY_EVERY: u32 = 2;
 
 /// How often the device is compared with what it should be.
 const WATCH_EVERY: Duration = Duration::from_secs(1);

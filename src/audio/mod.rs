@@ -4,15 +4,21 @@
 //! takes mono samples at its own rate and tells how many have left the loudspeaker. Real-time callbacks touch rings and
 //! atomics only: no allocation, lock, log or system call.
 
+pub mod cancelled;
 pub mod capture;
 pub mod decode;
 pub mod devices;
+pub mod echo;
 pub mod file;
+pub mod floor;
 mod host;
 pub mod playback;
+pub mod reference;
 pub mod resample;
 
 use std::time::Duration;
+
+use echo::meter::EchoReport;
 
 /// How the samples of a source are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +83,16 @@ pub trait AudioSource: Send {
     /// # Errors
     /// [`CaptureError::Lost`] when the stream must be rebuilt by the caller.
     fn read(&mut self, into: &mut Vec<f32>, wait: Duration) -> Result<Captured, CaptureError>;
+
+    /// The layout of the device at the bottom, for people; differs from [`Self::format`] where something converts.
+    fn device_format(&self) -> Format {
+        self.format()
+    }
+
+    /// Whether our own voice may be in what was read last, and whose it is.
+    fn echo(&self) -> EchoReport {
+        EchoReport::default()
+    }
 }
 
 /// Why nothing can be played; by what the caller does about it.
@@ -112,6 +128,18 @@ pub enum PlaybackError {
     },
 }
 
+/// How loud a sink plays. Every change is a ramp of some milliseconds, so that nothing clicks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Level {
+    /// As it was made.
+    #[default]
+    Full,
+    /// Softly: somebody may be speaking.
+    Ducked,
+    /// Not at all, and what is queued waits: somebody speaks.
+    Held,
+}
+
 /// Where sound goes. Owned by the speaking thread.
 pub trait AudioSink: Send {
     /// Samples a second that [`Self::write`] takes.
@@ -134,6 +162,17 @@ pub trait AudioSink: Send {
     /// # Errors
     /// [`PlaybackError::Lost`] when the device does not answer.
     fn flush(&mut self) -> Result<(), PlaybackError>;
+
+    /// Whether it still plays; asked while nothing is said, so that a loss is noticed before the next word.
+    ///
+    /// # Errors
+    /// [`PlaybackError::Lost`] when it does not.
+    fn check(&mut self) -> Result<(), PlaybackError> {
+        Ok(())
+    }
+
+    /// How loud what follows is played, from the device's next block on. A file has nobody to hear it: it ignores this.
+    fn set_level(&mut self, _level: Level) {}
 
     /// Samples of silence that the device inserted because the queue ran dry within speech.
     fn starved(&self) -> u64;

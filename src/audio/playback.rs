@@ -2,12 +2,14 @@
 //!
 //! [`Loudspeaker`] is an [`AudioSink`] for the speaking thread. The output callback runs [`PlaybackReader::fill`] and
 //! nothing else: no allocation, lock, log or system call. The stream runs all the time and plays silence when there is
-//! nothing to say. Barge-in: the sink bumps an epoch, the callback empties the ring in its next block and acknowledges; new
-//! samples are written only after that, so nothing of the old reply is heard behind it. A stream that ends makes every call
-//! give [`PlaybackError::Lost`]; building a new one is the caller's.
+//! nothing to say. Barge-in: the sink bumps an epoch, the callback fades what it plays within 5 ms, empties the ring in that
+//! same block and acknowledges; new samples are written only after that, so nothing of the old reply is heard behind it.
+//! Before that it may be ducked or held by a [`Level`], each a ramp. What is really played, gain included, goes to the echo
+//! canceller by [`super::reference`]. A stream that ends makes every call give [`PlaybackError::Lost`]; building a new one is
+//! the caller's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -15,9 +17,10 @@ use cpal::{FromSample, Sample, SampleFormat, SizedSample};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-use super::devices::{self, ChooseError, Direction};
+use super::devices::{self, ChooseError, Direction, Wanted};
 use super::host::{self, Built, Signals, StreamOwner};
-use super::{AudioSink, PlaybackError};
+use super::reference::{ReferenceWriter, Tap};
+use super::{AudioSink, Level, PlaybackError};
 
 /// What both ends of a playback ring know.
 #[derive(Debug, Default)]
@@ -28,6 +31,16 @@ struct Shared {
     /// Samples that have left the loudspeaker or were flushed.
     played: AtomicU64,
     starved: AtomicU64,
+    /// A [`Level`], as [`level_code`] writes it.
+    level: AtomicU8,
+}
+
+const fn level_code(level: Level) -> u8 {
+    match level {
+        Level::Full => 0,
+        Level::Ducked => 1,
+        Level::Held => 2,
+    }
 }
 
 /// Makes the two ends of a playback ring that holds `length` of mono sound at `rate`, for a device with `channels`.
@@ -54,6 +67,9 @@ pub fn playback_ring(
         left: 0,
         silent: 0,
         hole: None,
+        gain: 1.0,
+        ramps: Ramps::at(rate),
+        reference: None,
     };
     (writer, reader)
 }
@@ -83,6 +99,13 @@ impl PlaybackWriter {
     pub fn flushed(&self) -> bool {
         self.shared.epoch.load(Ordering::Acquire)
             == self.shared.wanted_epoch.load(Ordering::Acquire)
+    }
+
+    /// How loud the callback plays from its next block on.
+    pub fn set_level(&self, level: Level) {
+        self.shared
+            .level
+            .store(level_code(level), Ordering::Release);
     }
 
     /// Samples taken since the start.
@@ -118,6 +141,33 @@ pub struct PlaybackReader {
     silent: u64,
     /// Silence since the ring ran dry, while it may still turn out to be a hole in the speech.
     hole: Option<u64>,
+    /// What the last sample was multiplied by.
+    gain: f32,
+    ramps: Ramps,
+    /// Where the echo canceller learns what is played.
+    reference: Option<ReferenceWriter>,
+}
+
+/// By how much the gain changes from sample to sample.
+#[derive(Debug, Clone, Copy)]
+struct Ramps {
+    duck: f32,
+    hold: f32,
+    rise: f32,
+    /// Samples of the fade at a flush.
+    flush: usize,
+}
+
+impl Ramps {
+    fn at(rate: u32) -> Self {
+        let over = |ms: f32| 1_000.0 / (ms * rate.max(1) as f32);
+        Self {
+            duck: over(DUCK_MS),
+            hold: over(HOLD_MS),
+            rise: over(RISE_MS),
+            flush: (rate as f32 * FLUSH_MS / 1_000.0) as usize,
+        }
+    }
 }
 
 impl PlaybackReader {
@@ -132,39 +182,134 @@ impl PlaybackReader {
         self.shared
             .played
             .fetch_max(self.left - inside, Ordering::Release);
-        self.follow_epoch();
+        // The level first: when a flush and a new level were set in this order, the new level is never applied to the old
+        // reply.
+        let level = self.shared.level.load(Ordering::Acquire);
+        let mut frames = block.chunks_exact_mut(self.channels);
+        let wanted = frames.len();
+        if self.flush_wanted() {
+            let faded = self.fade_out(&mut frames);
+            self.empty();
+            self.fill_silence(frames, wanted - faded);
+            self.silent = (wanted - faded) as u64;
+            return;
+        }
 
         let mut scratch = [0.0_f32; SCRATCH];
         let mut speech = 0;
-        let mut frames = block.chunks_exact_mut(self.channels);
-        let wanted = frames.len();
         while speech < wanted {
-            let most = SCRATCH.min(wanted - speech);
-            let got = self.ring.pop_slice(&mut scratch[..most]);
-            // The samples lead: a zip led by the frames would take one frame too many and leave it unfilled.
-            for (sample, frame) in scratch[..got].iter().zip(frames.by_ref()) {
-                frame.fill(T::from_sample(sample.clamp(-1.0, 1.0)));
+            let most = SCRATCH.min(wanted - speech).min(self.until_held(level));
+            if most == 0 {
+                break;
             }
+            let got = self.ring.pop_slice(&mut scratch[..most]);
+            self.apply_gain(level, &mut scratch[..got]);
+            self.give(&scratch[..got], &mut frames);
             speech += got;
             if got < most {
                 break;
             }
         }
+        self.fill_silence(frames, wanted - speech);
+        if self.ring.is_empty() {
+            // Nothing is heard of a gain that changes in silence.
+            self.gain = if level == HELD { 0.0 } else { goal(level) };
+        }
+        self.account(speech as u64, (wanted - speech) as u64);
+        if level == HELD {
+            // A silence that was asked for is no hole in the speech.
+            self.hole = None;
+        }
+    }
+
+    /// Sends everything that is played to the echo canceller, too.
+    pub fn refer_to(&mut self, reference: ReferenceWriter) {
+        self.reference = Some(reference);
+    }
+
+    /// Writes mono samples to all channels, and to the reference. The samples lead: a zip led by the frames would take one
+    /// frame too many and leave it unfilled.
+    fn give<T>(&mut self, samples: &[f32], frames: &mut std::slice::ChunksExactMut<'_, T>)
+    where
+        T: Sample + FromSample<f32>,
+    {
+        for (sample, frame) in samples.iter().zip(frames.by_ref()) {
+            frame.fill(T::from_sample(*sample));
+        }
+        if let Some(reference) = &mut self.reference {
+            reference.push(samples);
+        }
+    }
+
+    fn fill_silence<T>(&mut self, frames: std::slice::ChunksExactMut<'_, T>, count: usize)
+    where
+        T: Sample + FromSample<f32>,
+    {
         for frame in frames {
             frame.fill(T::EQUILIBRIUM);
         }
-        self.account(speech as u64, (wanted - speech) as u64);
+        if let Some(reference) = &mut self.reference {
+            reference.push_silence(count);
+        }
     }
 
-    /// Empties the ring when the writer asked for it since the last block, and acknowledges.
-    fn follow_epoch(&mut self) {
-        let wanted = self.shared.wanted_epoch.load(Ordering::Acquire);
-        if wanted == self.epoch {
-            return;
+    /// Samples that may still be played before the sound is held: what the ramp to silence takes.
+    fn until_held(&self, level: u8) -> usize {
+        if level == HELD {
+            (self.gain / self.ramps.hold).ceil() as usize
+        } else {
+            usize::MAX
         }
+    }
+
+    fn apply_gain(&mut self, level: u8, samples: &mut [f32]) {
+        let goal = goal(level);
+        for sample in samples {
+            if self.gain > goal {
+                let step = if level == HELD {
+                    self.ramps.hold
+                } else {
+                    self.ramps.duck
+                };
+                self.gain = (self.gain - step).max(goal);
+            } else if self.gain < goal {
+                self.gain = (self.gain + self.ramps.rise).min(goal);
+            }
+            *sample = (*sample * self.gain).clamp(-1.0, 1.0);
+        }
+    }
+
+    fn flush_wanted(&self) -> bool {
+        self.shared.wanted_epoch.load(Ordering::Acquire) != self.epoch
+    }
+
+    /// The last milliseconds before a flush, softer and softer: a cut would click. Gives the number of frames filled.
+    fn fade_out<T>(&mut self, frames: &mut std::slice::ChunksExactMut<'_, T>) -> usize
+    where
+        T: Sample + FromSample<f32>,
+    {
+        let mut scratch = [0.0_f32; SCRATCH];
+        let most = self.ramps.flush.min(SCRATCH).min(frames.len());
+        if self.gain <= 0.0 || most == 0 {
+            return 0;
+        }
+        let got = self.ring.pop_slice(&mut scratch[..most]);
+        for (n, sample) in scratch[..got].iter_mut().enumerate() {
+            let left = 1.0 - (n + 1) as f32 / got as f32;
+            *sample = (*sample * self.gain * left).clamp(-1.0, 1.0);
+        }
+        self.give(&scratch[..got], frames);
+        self.left += got as u64;
+        got
+    }
+
+    /// Empties the ring because the writer asked for it since the last block, and acknowledges.
+    fn empty(&mut self) {
+        let wanted = self.shared.wanted_epoch.load(Ordering::Acquire);
         self.epoch = wanted;
         self.left += self.ring.clear() as u64;
         self.hole = None;
+        self.gain = 1.0;
         // The rest inside the device is a matter of milliseconds; for the writer all of it is over now.
         self.shared.played.fetch_max(self.left, Ordering::Release);
         self.shared.epoch.store(wanted, Ordering::Release);
@@ -207,11 +352,19 @@ impl Loudspeaker {
     /// [`PlaybackError::NoDevice`], [`PlaybackError::Unusable`] (also when the name fits several devices);
     /// [`PlaybackError::Lost`] when the sound system does not answer.
     pub fn open(wanted: &str) -> Result<Self, PlaybackError> {
-        let wanted = wanted.to_owned();
+        Self::open_heard(wanted, None)
+    }
+
+    /// As [`Self::open`]; what it plays goes to the echo canceller at the other end of `tap`.
+    ///
+    /// # Errors
+    /// See [`Self::open`].
+    pub fn open_heard(wanted: &str, tap: Option<&Tap>) -> Result<Self, PlaybackError> {
+        let (wanted, tap) = (wanted.to_owned(), tap.cloned());
         let silent = |reason: &str| PlaybackError::Lost {
             reason: reason.to_owned(),
         };
-        let build = move |signals| build(&wanted, &signals);
+        let build = move |signals| build(&wanted, tap.as_ref(), &signals);
         let (owner, (name, rate, writer)) = StreamOwner::start("loudspeaker", silent, build)?;
         tracing::info!(device = %name, rate, "loudspeaker open");
         Ok(Self {
@@ -228,7 +381,7 @@ impl Loudspeaker {
         &self.name
     }
 
-    fn check(&self) -> Result<(), PlaybackError> {
+    fn lost(&self) -> Result<(), PlaybackError> {
         match self.owner.over() {
             Some(reason) => Err(PlaybackError::Lost {
                 reason: reason.to_owned(),
@@ -248,7 +401,7 @@ impl Loudspeaker {
             if done(&self.writer) {
                 return Ok(true);
             }
-            self.check()?;
+            self.lost()?;
             if left.is_zero() {
                 return Ok(false);
             }
@@ -265,7 +418,7 @@ impl AudioSink for Loudspeaker {
     }
 
     fn write(&mut self, samples: &[f32], wait: Duration) -> Result<usize, PlaybackError> {
-        self.check()?;
+        self.lost()?;
         let taken = self.writer.try_write(samples);
         if taken > 0 || samples.is_empty() {
             return Ok(taken);
@@ -292,6 +445,14 @@ impl AudioSink for Loudspeaker {
         })
     }
 
+    fn check(&mut self) -> Result<(), PlaybackError> {
+        self.lost()
+    }
+
+    fn set_level(&mut self, level: Level) {
+        self.writer.set_level(level);
+    }
+
     fn starved(&self) -> u64 {
         self.writer.starved()
     }
@@ -309,10 +470,18 @@ impl AudioSink for Loudspeaker {
 type Part = (String, u32, PlaybackWriter);
 
 /// On the owner thread: finds the device, builds the stream and starts it.
-fn build(wanted: &str, signals: &Arc<Signals>) -> Result<Built<Part>, PlaybackError> {
-    let found = devices::find(Direction::Output, wanted, &[]).map_err(not_chosen)?;
-    let name = found.name;
-    let asked = (!found.by_default).then_some(name.as_str());
+fn build(
+    wanted: &str,
+    tap: Option<&Tap>,
+    signals: &Arc<Signals>,
+) -> Result<Built<Part>, PlaybackError> {
+    let wanted = Wanted {
+        output: wanted.to_owned(),
+        ..Wanted::input("default", &[])
+    };
+    let found = devices::find(Direction::Output, &wanted).map_err(not_chosen)?;
+    let name = found.name.clone();
+    let asked = (!found.by_default()).then_some(name.as_str());
     let fault = |error: cpal::Error| not_opened(&name, asked, &error);
     let supported = found.device.default_output_config().map_err(fault)?;
     let rate = supported.sample_rate();
@@ -320,7 +489,10 @@ fn build(wanted: &str, signals: &Arc<Signals>) -> Result<Built<Part>, PlaybackEr
         buffer_size: host::buffer_size(&found.host, Direction::Output, &supported),
         ..supported.config()
     };
-    let (writer, reader) = playback_ring(rate, supported.channels(), RING);
+    let (writer, mut reader) = playback_ring(rate, supported.channels(), RING);
+    if let Some(tap) = tap {
+        reader.refer_to(tap.attach(rate));
+    }
     let stream = stream(
         &found.device,
         config,
@@ -330,12 +502,7 @@ fn build(wanted: &str, signals: &Arc<Signals>) -> Result<Built<Part>, PlaybackEr
     )
     .map_err(fault)?;
     stream.play().map_err(fault)?;
-    let watch = host::watch_device(
-        found.host,
-        &found.device,
-        Direction::Output,
-        found.by_default,
-    );
+    let watch = host::watch_device(found, Direction::Output, wanted);
     Ok(Built {
         stream,
         watch,
@@ -426,6 +593,28 @@ fn not_opened(name: &str, asked: Option<&str>, error: &cpal::Error) -> PlaybackE
         },
     }
 }
+
+const HELD: u8 = level_code(Level::Held);
+
+/// What a level's gain ends at.
+const fn goal(level: u8) -> f32 {
+    if level == HELD {
+        0.0
+    } else if level == level_code(Level::Ducked) {
+        DUCKED
+    } else {
+        1.0
+    }
+}
+
+/// Gain while ducked: −14 dB, soft enough to hear that one is heard, loud enough to go on after a cough.
+const DUCKED: f32 = 0.2;
+
+/// Milliseconds from full to nothing at the slope with which the sound is ducked, held, and comes back; the fade of a flush.
+const DUCK_MS: f32 = 40.0;
+const HOLD_MS: f32 = 8.0;
+const RISE_MS: f32 = 80.0;
+const FLUSH_MS: f32 = 5.0;
 
 /// What the ring holds. Barge-in does not wait for it, so it may be long enough to bridge a stall of the speaking thread.
 const RING: Duration = Duration::from_secs(2);

@@ -23,7 +23,8 @@ pub struct DevicesArgs {
 pub fn run(args: &DevicesArgs, setting: &Setting) -> anyhow::Result<()> {
     let list = crate::platform::quiet::quietly(devices::list);
     let audio = &setting.config.audio;
-    let input = devices::choose(&list.inputs, &audio.input, &audio.prefer)
+    let wanted = crate::daemon::parts::wanted(&audio.input, &setting.config);
+    let input = devices::choose_input(&list, &wanted)
         .map(|choice| (choice.device.id.clone(), choice.why.to_string()));
     let output = devices::choose(&list.outputs, &audio.output, &[])
         .map(|choice| (choice.device.id.clone(), choice.why.to_string()));

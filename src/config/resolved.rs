@@ -70,6 +70,23 @@ pub struct Audio {
     pub output: String,
     /// Inputs in order of preference.
     pub prefer: Vec<String>,
+    /// Whether our own voice is removed from what is heard.
+    pub echo_cancellation: EchoCancellation,
+    /// Whether a Bluetooth headset that plays keeps its microphone closed.
+    pub spare_headset: bool,
+    /// Whether nothing is woken or said unasked while another program listens.
+    pub yield_to_calls: bool,
+}
+
+/// `audio.echo_cancellation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EchoCancellation {
+    /// Where both sides are devices; where it does not work only the wake phrase interrupts.
+    Auto,
+    /// As `Auto`, and any speech interrupts, however it works.
+    On,
+    /// Never: the ear is closed while we speak.
+    Off,
 }
 
 /// `wake`.
@@ -369,6 +386,19 @@ fn audio(check: &mut Check<'_>) -> Audio {
         input: check.name("audio.input"),
         output: check.name("audio.output"),
         prefer: check.list("audio.prefer"),
+        echo_cancellation: check.choice(
+            "audio.echo_cancellation",
+            &[
+                ("auto", EchoCancellation::Auto),
+                ("on", EchoCancellation::On),
+                ("off", EchoCancellation::Off),
+                // What `true` and `false` are read as.
+                ("yes", EchoCancellation::On),
+                ("no", EchoCancellation::Off),
+            ],
+        ),
+        spare_headset: check.truth("audio.spare_headset"),
+        yield_to_calls: check.truth("audio.yield_to_calls"),
     }
 }
 

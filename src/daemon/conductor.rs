@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, Manner};
 use super::effectors::Effectors;
 use super::events::{Line, News, Sink};
+use crate::audio::echo::meter::EchoReport;
 use crate::control::Call;
 use crate::dialogue::{AgentEvent, Dialogue, Effect, Event, Key, Policy, SpeakerEvent};
 use crate::flow::{Extent, Turn, Utterance};
@@ -67,6 +68,8 @@ pub enum Report {
     Memory(String),
     /// A sentence for the user, said when nothing else is.
     Told(String),
+    /// Another program listens, or none does any more.
+    Neighbours(bool),
 }
 
 /// When the conductor ends by itself.
@@ -301,6 +304,7 @@ impl Conductor {
             Report::Call(call) => self.call(call),
             Report::Memory(change) => self.emit(None, News::Memory { change }),
             Report::Told(words) => self.dispatch(Event::Announce(Private::new(words))),
+            Report::Neighbours(listen) => self.neighbours(listen),
         }
     }
 
@@ -352,7 +356,9 @@ impl Conductor {
                 let news = self.effectors.ready_news(self.desk.backend());
                 self.emit(None, news);
             }
-            EarEvent::Onset { .. } | EarEvent::Snapshot(_) | EarEvent::Progress { .. } => {}
+            EarEvent::Onset { .. } => self.dispatch(Event::SpeechOnset),
+            EarEvent::Echo(report) => self.echo(report),
+            EarEvent::Snapshot(_) | EarEvent::Progress { .. } => {}
             EarEvent::SpeechStarted { at } => {
                 self.emit(None, News::SpeechStart);
                 self.dispatch(Event::SpeechStarted {
@@ -378,6 +384,10 @@ impl Conductor {
                 self.dispatch(Event::Held { utterance, ended });
             }
             EarEvent::Zeros { .. } => self.emit(None, super::words::microphone_silent()),
+            EarEvent::Faint { peak } => {
+                let peak_db = (20.0 * peak.max(1e-6).log10()) as i32;
+                self.emit(None, super::words::microphone_faint(peak_db));
+            }
             EarEvent::ZerosEnded { .. } => self.emit(
                 None,
                 News::Device {
@@ -407,6 +417,40 @@ impl Conductor {
                 self.emit(None, super::words::input_error(&error));
                 self.done.input_failed = Some(error);
             }
+        }
+    }
+
+    /// While another program listens the user is in a call: we do not wake, and what we have to say unasked waits.
+    fn neighbours(&mut self, listen: bool) {
+        self.effectors.yield_ear(listen);
+        self.dispatch(Event::Yield(listen));
+        let change = if listen {
+            "another program uses the microphone: Hark does not wake, and timers wait (audio.yield_to_calls)"
+        } else {
+            "no other program uses the microphone any more: Hark listens again"
+        };
+        self.emit(
+            None,
+            News::Device {
+                change: change.to_owned(),
+            },
+        );
+    }
+
+    /// Whether our own voice can be told from the user's has changed: who may interrupt follows from it.
+    fn echo(&mut self, report: EchoReport) {
+        tracing::info!(
+            state = ?report.state,
+            removed_db = report.removed_db,
+            delay_ms = report.delay_ms,
+            "echo cancellation"
+        );
+        if let Some(mode) = self.effectors.echo(report) {
+            self.dispatch(Event::BargeIn(mode));
+        }
+        let words = super::echo::words(report.state, report.removed_db as i32, report.delay_ms);
+        if let Some(change) = words {
+            self.emit(None, News::Device { change });
         }
     }
 
@@ -514,6 +558,7 @@ impl Conductor {
             SpeakEvent::Finished { turn } | SpeakEvent::Hushed { turn } => {
                 SpeakerEvent::Finished { turn }
             }
+            SpeakEvent::SinkLost => return self.sink_lost(),
             SpeakEvent::Failed { turn, kind } => {
                 let words = super::words::speaker_failure(kind, self.effectors.output_file());
                 if kind == SpeakFailure::Output {
@@ -542,6 +587,15 @@ impl Conductor {
         // Words that only bridge a silence are no answer, and do not set it.
         if let (Some(turn), None, Some(start)) = (audible, before, first_audio(self)) {
             self.emit(Some(turn), News::Speaking { start: Some(start) });
+        }
+    }
+
+    /// A loudspeaker is looked for at once; the turn that is being said waits for it.
+    fn sink_lost(&mut self) {
+        if self.effectors.output_file().is_none() {
+            let change = "the loudspeaker was lost; looking for another".to_owned();
+            self.emit(None, News::Device { change });
+            self.effectors.mend_speaker();
         }
     }
 
@@ -604,7 +658,14 @@ impl Conductor {
                 self.speak(turn, SpeakCommand::Hush { turn });
                 self.speak(turn, SpeakCommand::Resume);
             }
-            Effect::Pause { turn } => self.speak(turn, SpeakCommand::Pause),
+            Effect::Duck { turn } => {
+                tracing::debug!(%turn, "ducked");
+                self.speak(turn, SpeakCommand::Duck);
+            }
+            Effect::Pause { turn } => {
+                tracing::debug!(%turn, "held");
+                self.speak(turn, SpeakCommand::Pause);
+            }
             Effect::Resume { turn } => self.speak(turn, SpeakCommand::Resume),
             Effect::CloseEar => self.effectors.close_ear(),
             Effect::OpenEar => self.effectors.open_ear(),

@@ -9,10 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
 use super::desk::{Answering, Desk};
+use super::echo::EchoCare;
 use super::events::News;
 use super::gateway::Seats;
+use super::neighbours::Neighbours;
 use super::parts::{Names, SpeakerHandle, StoreHandle};
-use crate::dialogue::AgentEvent;
+use crate::audio::echo::meter::EchoReport;
+use crate::dialogue::{AgentEvent, BargeIn};
 use crate::flow::{Turn, Utterance};
 use crate::hearing::listen::{Ear, PauseReason};
 use crate::ids::{Revision, TurnId};
@@ -36,6 +39,8 @@ pub struct Effectors {
     tasks: HashMap<TurnId, CancellationToken>,
     /// Where other programs use the model, too.
     seats: Option<Seats>,
+    echo: Option<EchoCare>,
+    neighbours: Option<Neighbours>,
 }
 
 impl Effectors {
@@ -59,6 +64,8 @@ impl Effectors {
             store,
             earcons: false,
             tasks: HashMap::new(),
+            echo: None,
+            neighbours: None,
             seats: None,
         }
     }
@@ -109,6 +116,25 @@ impl Effectors {
         } else {
             self.ear.control.resume(PauseReason::Muted);
         }
+    }
+
+    /// Adds the care for our own echo.
+    #[must_use]
+    pub fn with_echo(mut self, care: EchoCare) -> Self {
+        self.echo = Some(care);
+        self
+    }
+
+    /// Takes a verdict on our own echo; who may interrupt from now on, where that follows from it.
+    pub fn echo(&mut self, report: EchoReport) -> Option<BargeIn> {
+        let care = self.echo.as_mut()?;
+        care.take(report, &self.names.input, &self.names.output)
+    }
+
+    /// The last verdict on our own echo, for `status`.
+    #[must_use]
+    pub fn last_echo(&self) -> EchoReport {
+        self.echo.as_ref().map(EchoCare::last).unwrap_or_default()
     }
 
     /// What is told when the ear is ready.
@@ -237,6 +263,22 @@ impl Effectors {
         self.ear.control.let_go();
     }
 
+    /// Stops hearing while another program listens, or hears again.
+    pub fn yield_ear(&self, yields: bool) {
+        if yields {
+            self.ear.control.pause(PauseReason::Yielding);
+        } else {
+            self.ear.control.resume(PauseReason::Yielding);
+        }
+    }
+
+    /// Keeps the watch over other programs until the end.
+    #[must_use]
+    pub fn with_neighbours(mut self, watch: Option<Neighbours>) -> Self {
+        self.neighbours = watch;
+        self
+    }
+
     /// Gives a record to the store, `ago` after the question was asked, with the question's sound where that is kept; `false` when there is none to take it.
     #[must_use]
     pub fn record(&self, turn: Turn, ago: Duration, sound: Option<Arc<[f32]>>) -> bool {
@@ -257,6 +299,7 @@ impl Effectors {
         for token in self.tasks.into_values() {
             token.cancel();
         }
+        drop(self.neighbours);
         self.ear.control.stop();
         let (whisper, speaker, ear, store) = (self.whisper, self.speaker, self.ear, self.store);
         let closing = tokio::task::spawn_blocking(move || {

@@ -200,6 +200,7 @@ impl News {
             | Self::Turn { .. }
             | Self::Device { .. }
             | Self::Backend { .. }
+            | Self::Memory { .. }
             | Self::Error { .. } => self,
         }
     }

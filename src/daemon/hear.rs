@@ -47,7 +47,7 @@ pub fn hear(
     tell: &mut dyn FnMut(HearEvent<'_>) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
     let clock = Clock::start();
-    let source = parts::source(&hearing.input, hearing.config, clock, None)?;
+    let source = parts::source(&hearing.input, hearing.config, clock, None, None)?;
     let input = source.name.clone();
     let mut transcriber = parts::transcriber(hearing.config, hearing.places)?;
     let model = transcriber.model().to_owned();
@@ -88,6 +88,9 @@ pub fn hear(
                 }
             }
             EarEvent::Zeros { .. } => super::words::microphone_silent(),
+            EarEvent::Faint { peak } => {
+                super::words::microphone_faint((20.0 * peak.max(1e-6).log10()) as i32)
+            }
             EarEvent::Lost { reason } => News::Device {
                 change: format!("the input was lost: {reason}"),
             },

@@ -4,10 +4,12 @@ pub mod conductor;
 pub mod desk;
 pub mod doctor;
 pub mod doors;
+pub mod echo;
 pub mod effectors;
 pub mod events;
 pub mod gateway;
 pub mod hear;
+pub mod neighbours;
 mod pad;
 pub mod parts;
 pub mod resident;
@@ -29,17 +31,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::consent::Permissions;
 use crate::agent::tools::Toolbox;
-use crate::config::resolved::{Backend, Engine};
+use crate::audio::reference::Tap;
+use crate::config::resolved::{Backend, EchoCancellation, Engine};
 use crate::config::{Config, Places};
 use crate::control::hub::Hub;
-use crate::dialogue::{BargeIn, Policy, Start};
+use crate::dialogue::{Policy, Start};
 use crate::platform::clock::Clock;
 use crate::platform::hotkey::Hotkey;
 use conductor::{Conductor, INBOX, Remote, Report, Summary, Until};
 use desk::{Desk, Stay};
 use doors::{ControlDoor, Doors};
+use echo::EchoCare;
 use effectors::Effectors;
 use events::Sink;
+use neighbours::Neighbours;
 use switches::{Kept, Switches};
 
 /// How fast a file passes.
@@ -309,7 +314,7 @@ fn keep_backend(
         prefix: crate::agent::prompt::warm_up(),
     };
     let (handle, task) = resident::start(&plan.config, &plan.places, start);
-    desk.attach(handle);
+    desk.follow(handle);
     Some(task)
 }
 
@@ -329,9 +334,10 @@ async fn start(
         let asked = tokio::task::spawn_blocking(|| crate::platform::ask_for_microphone(ASK_LIMIT));
         tracing::debug!(permission = ?asked.await?, "microphone");
     }
-    let source = parts::source(&plan.input, &plan.config, clock, hold.clone())?;
+    let tap = hears_itself(plan).then(Tap::default);
+    let source = parts::source(&plan.input, &plan.config, clock, hold.clone(), tap.as_ref())?;
     let transcriber = parts::transcriber(&plan.config, &plan.places)?;
-    let speaker = parts::speaker(&plan.config, &plan.output, clock, reports.clone())?;
+    let speaker = parts::speaker(&plan.config, &plan.output, clock, reports.clone(), tap)?;
     let backend = parts::backend(&plan.config).await?;
     let stay = if plan.until == Until::OneTurn {
         Stay::OneTurn
@@ -382,7 +388,13 @@ async fn start(
             store,
         )
         .with_earcons(earcons(plan))
-        .with_seats(seats),
+        .with_seats(seats)
+        .with_echo(EchoCare::new(
+            plan.config.audio.echo_cancellation,
+            both_devices(plan),
+            &plan.places,
+        ))
+        .with_neighbours(watch_neighbours(plan, reports)),
         desk,
     ))
 }
@@ -408,11 +420,7 @@ fn policy(plan: &Plan) -> Policy {
             Wake::EveryUtterance => Start::Every,
             Wake::Key => Start::Key,
         },
-        // The microphone hears the loudspeaker; a file does not, and nothing hears a file.
-        barge_in: match (&plan.input, &plan.output) {
-            (Input::Device(_), Output::Device(_)) => BargeIn::Off,
-            _ => BargeIn::On,
-        },
+        barge_in: EchoCare::at_start(config.audio.echo_cancellation, both_devices(plan)),
         follow_up: config.turn.follow_up,
         longest_utterance: config.turn.max_utterance + Duration::from_secs(5),
         ..Policy::default()
@@ -434,6 +442,31 @@ pub async fn serve_gateway(config: &Config, places: &Places) -> anyhow::Result<(
     }
     signals.abort();
     Ok(())
+}
+
+/// Watches for calls where the settings say so and the input is a microphone.
+fn watch_neighbours(plan: &Plan, reports: &mpsc::Sender<Report>) -> Option<Neighbours> {
+    if !(plan.config.audio.yield_to_calls && matches!(plan.input, Input::Device(_))) {
+        return None;
+    }
+    let reports = reports.downgrade();
+    neighbours::watch(move |listen| {
+        reports
+            .upgrade()
+            .is_some_and(|reports| reports.blocking_send(Report::Neighbours(listen)).is_ok())
+    })
+}
+
+fn both_devices(plan: &Plan) -> bool {
+    matches!(
+        (&plan.input, &plan.output),
+        (Input::Device(_), Output::Device(_))
+    )
+}
+
+/// Whether the microphone may hear the loudspeaker, and our own voice is to be removed.
+fn hears_itself(plan: &Plan) -> bool {
+    both_devices(plan) && plan.config.audio.echo_cancellation != EchoCancellation::Off
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {
@@ -459,7 +492,7 @@ async fn stop_on_signal(shutdown: CancellationToken) {
 /// The engine, the device or the file cannot be used.
 pub fn say(config: &Config, output: &Output, text: &str) -> anyhow::Result<()> {
     let clock = Clock::start();
-    let (mut sink, _) = parts::sink(output, clock)?;
+    let (mut sink, _) = parts::sink(output, clock, None)?;
     let mut voice = parts::voice(config)?;
     let mut writer = parts::SpeechWriter::new(sink.rate());
     let said = crate::agent::spoken::spoken(text);

@@ -2,15 +2,46 @@
 
 use super::events::News;
 use crate::audio::CaptureError;
+use crate::platform::{self, Permission};
 use crate::speak::thread::SpeakFailure;
 
-/// The microphone gives exact zeros: the mark of a permission that is missing.
+/// The microphone gives exact zeros: the mark of a permission that is missing, or of a switch on the device.
 pub fn microphone_silent() -> News {
-    let message = "the microphone gives nothing but silence: it is muted, or the system has not allowed Hark to use it. \
-                   On a Mac: System Settings, Privacy & Security, Microphone; then restart Hark";
+    let (kind, message) = match platform::microphone_permission() {
+        Permission::Denied | Permission::Restricted => (
+            "microphone_denied",
+            format!(
+                "the system does not let Hark hear the microphone. {} Then restart Hark",
+                platform::microphone_settings_hint()
+            ),
+        ),
+        Permission::NotAsked => (
+            "microphone_denied",
+            "the system has not asked yet whether Hark may use the microphone: run `hark listen` once in a terminal and \
+             answer the question"
+                .to_owned(),
+        ),
+        Permission::Granted | Permission::NotApplicable => (
+            "microphone_silent",
+            "the microphone gives nothing but exact silence: it is muted by a key or a switch of its own, or its driver \
+             hangs; unmute it, or choose another that `hark devices` lists with --input"
+                .to_owned(),
+        ),
+    };
     News::Error {
-        kind: "microphone_silent".to_owned(),
-        message: message.to_owned(),
+        kind: kind.to_owned(),
+        message,
+    }
+}
+
+/// The microphone gives so little that no speech can be in it.
+pub fn microphone_faint(peak_db: i32) -> News {
+    News::Error {
+        kind: "microphone_faint".to_owned(),
+        message: format!(
+            "the microphone gives almost nothing (its loudest sample of the last minute had {peak_db} dB of full scale; a quiet \
+             room has more): turn its level up in the system's sound settings, or see `hark doctor`"
+        ),
     }
 }
 

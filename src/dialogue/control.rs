@@ -195,10 +195,20 @@ impl Dialogue {
                 live,
                 doubt: Some(doubt),
                 aside,
-                ..
-            } if doubt <= now => {
-                abandon(aside, out);
-                self.hush(now, live, Outcome::Interrupted, None, User::Speaking, out);
+                by,
+            } if doubt.deadline() <= now && by > now => {
+                self.phase = Phase::Speaking {
+                    live,
+                    doubt: Some(doubt),
+                    aside,
+                    by,
+                };
+                if self.doubt_due(now, out)
+                    && let Phase::Speaking { live, aside, .. } = self.take()
+                {
+                    abandon(aside, out);
+                    self.hush(now, live, Outcome::Interrupted, None, User::Speaking, out);
+                }
             }
             Phase::Speaking {
                 live,
@@ -213,6 +223,7 @@ impl Dialogue {
                     aside: None,
                     by,
                 };
+                self.believe_nothing(out);
             }
             Phase::Speaking {
                 mut live, aside, ..

@@ -6,6 +6,7 @@ use crate::private::Private;
 use crate::time::Mono;
 
 use super::effect::{Effect, Ignored, UtteranceRef};
+use super::interrupt::{Doubt, resembles};
 use super::live::{Kind, Live, record};
 use super::machine::Dialogue;
 use super::phase::{Closed, Gate, Next, Pending, Phase, Rest, User};
@@ -13,7 +14,7 @@ use super::policy::{BargeIn, Start};
 use super::wake::{WakeMatch, match_wake, takes_back};
 
 impl Dialogue {
-    pub(super) fn speech_started(&mut self, now: Mono, out: &mut Vec<Effect>) {
+    pub(super) fn speech_started(&mut self, now: Mono, when: Mono, out: &mut Vec<Effect>) {
         let by = now + self.policy.longest_utterance;
         let gate = self.resting_gate();
         match &mut self.phase {
@@ -34,14 +35,7 @@ impl Dialogue {
                     by,
                 };
             }
-            Phase::Speaking {
-                live,
-                doubt: doubt @ None,
-                ..
-            } if self.policy.barge_in == BargeIn::On => {
-                *doubt = Some(now + self.policy.doubt);
-                out.push(Effect::Pause { turn: live.turn });
-            }
+            Phase::Speaking { .. } => self.speech_into_ours(now, when, out),
             Phase::Holding { spoke, .. }
             | Phase::Hushing {
                 user: User::Holding { spoke, .. },
@@ -52,17 +46,8 @@ impl Dialogue {
         }
     }
 
-    /// The voice fell silent before the doubt was over: a cough or a short word. What it was, its words will tell.
-    pub(super) fn speech_paused(&mut self, out: &mut Vec<Effect>) {
-        if let Phase::Speaking { live, doubt, .. } = &mut self.phase
-            && doubt.take().is_some()
-        {
-            out.push(Effect::Resume { turn: live.turn });
-        }
-    }
-
     pub(super) fn speech_dropped(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        self.speech_paused(out);
+        self.believe_nothing(out);
         match &mut self.phase {
             Phase::Hearing { rest, .. } => {
                 let rest = *rest;
@@ -78,7 +63,7 @@ impl Dialogue {
     }
 
     pub(super) fn input_lost(&mut self, out: &mut Vec<Effect>) {
-        self.speech_paused(out);
+        self.believe_nothing(out);
         match &mut self.phase {
             Phase::Hearing { .. } | Phase::Holding { .. } => self.phase = Phase::Idle,
             Phase::Hushing { user, .. } => *user = User::Quiet,
@@ -159,12 +144,12 @@ impl Dialogue {
         }
     }
 
-    /// Something short was said into our answer. It goes on until the words are known: a cough has none.
+    /// Something was said into our answer. It goes on, or stays held, until the words are known: a cough has none.
     fn utterance_while_speaking(
         &mut self,
         now: Mono,
         closed: Closed,
-        (live, doubt, aside, by): (Box<Live>, Option<Mono>, Option<Pending>, Mono),
+        (live, doubt, aside, by): (Box<Live>, Option<Doubt>, Option<Pending>, Mono),
         out: &mut Vec<Effect>,
     ) {
         if self.policy.barge_in == BargeIn::Off {
@@ -180,13 +165,22 @@ impl Dialogue {
         if let Some(older) = aside {
             out.push(Effect::Abandon { turn: older.turn });
         }
-        if doubt.is_some() {
-            out.push(Effect::Resume { turn: live.turn });
-        }
-        let aside = Some(self.pend(now, closed, Gate::Open, out));
+        let pending = self.pend(now, closed, Gate::Open, out);
+        let doubt = match doubt {
+            Some(Doubt::Held { .. }) => Some(Doubt::Held {
+                voiced: false,
+                until: pending.by,
+            }),
+            Some(_) => {
+                out.push(Effect::Resume { turn: live.turn });
+                None
+            }
+            None => None,
+        };
+        let aside = Some(pending);
         self.phase = Phase::Speaking {
             live,
-            doubt: None,
+            doubt,
             aside,
             by,
         };
@@ -266,14 +260,15 @@ impl Dialogue {
                 aside: Some(aside),
                 by,
             } if aside.turn == transcript.turn => {
-                if transcript.text.as_str().trim().is_empty() {
-                    out.push(Effect::Ignore(Ignored::Empty));
+                if let Some(reason) = self.no_interruption(&live, transcript.text.as_str()) {
+                    out.push(Effect::Ignore(reason));
                     self.phase = Phase::Speaking {
                         live,
                         doubt,
                         aside: None,
                         by,
                     };
+                    self.believe_nothing(out);
                 } else {
                     let next = Some(Next::Words(aside, transcript));
                     self.hush(now, live, Outcome::Interrupted, next, User::Quiet, out);
@@ -318,6 +313,10 @@ impl Dialogue {
             out.push(Effect::Ignore(Ignored::Empty));
             return self.rest(now, rest);
         }
+        if self.is_our_echo(&pending, text) {
+            out.push(Effect::Ignore(Ignored::Echo));
+            return self.rest(now, rest);
+        }
         let question = match (&self.policy.start, pending.gate) {
             (Start::Every | Start::Key, _) => text.to_owned(),
             (Start::Phrase(phrase), gate) => match (match_wake(text, phrase), gate) {
@@ -354,6 +353,15 @@ impl Dialogue {
         live.receipt.endpoint_ms = live.after_speech(pending.endpoint);
         live.receipt.transcript_ms = live.after_speech(now);
         self.ask(now, live, out);
+    }
+
+    /// Whether these are our own words, which the segmenter closed only after we had ended.
+    fn is_our_echo(&self, pending: &Pending, text: &str) -> bool {
+        let began = pending.ended - pending.span.duration();
+        self.policy.barge_in != BargeIn::Off
+            && self.said.as_ref().is_some_and(|(said, ended)| {
+                began < *ended + self.policy.settle && resembles(said.as_str(), text)
+            })
     }
 
     pub(super) fn ask(&mut self, now: Mono, live: Live, out: &mut Vec<Effect>) {
@@ -402,6 +410,7 @@ impl Dialogue {
                     aside: None,
                     by,
                 };
+                self.believe_nothing(out);
             }
             other => self.phase = other,
         }

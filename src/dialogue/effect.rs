@@ -18,6 +18,8 @@ pub enum Ignored {
     Echo,
     /// There were no words in it.
     Empty,
+    /// It was said to show that one listens: "mhm", "okay".
+    Backchannel,
 }
 
 /// One thing to do.
@@ -56,12 +58,17 @@ pub enum Effect {
         /// The turn.
         turn: TurnId,
     },
+    /// Speak softly: there is a sound that may be the user.
+    Duck {
+        /// The turn that is being said.
+        turn: TurnId,
+    },
     /// Fall silent for a moment: the user may be interrupting.
     Pause {
         /// The turn that is being said.
         turn: TurnId,
     },
-    /// It was nothing: go on where it paused.
+    /// It was nothing: go on where it was, at full level.
     Resume {
         /// The turn that is being said.
         turn: TurnId,

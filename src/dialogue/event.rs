@@ -5,11 +5,15 @@ use crate::ids::{ChunkSeq, Revision, TurnId};
 use crate::private::Private;
 use crate::time::Mono;
 
+use super::policy::BargeIn;
+
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// The driver woke up because of [`super::Dialogue::deadline`]. Late or extra ones are harmless.
     Tick,
+    /// A sound began that may become speech.
+    SpeechOnset,
     /// The segmenter takes what it hears for speech.
     SpeechStarted {
         /// When the speech began, pre-roll excluded.
@@ -58,6 +62,10 @@ pub enum Event {
     },
     /// The speaking thread has news of a turn.
     Speaker(SpeakerEvent),
+    /// Whether our own voice can be told from the user's has changed; without effect where the ear is closed while we speak.
+    BargeIn(BargeIn),
+    /// Another program listens (a call), or none does any more: meanwhile nothing is said unasked.
+    Yield(bool),
     /// Something must be said without having been asked for: a timer rings.
     Announce(Private<String>),
     /// A typed question.

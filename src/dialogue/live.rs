@@ -152,6 +152,11 @@ impl Live {
         self.receipt.first_audio_ms = self.receipt.first_audio_ms.or(heard);
     }
 
+    /// All words of the reply so far.
+    pub fn words(&self) -> String {
+        join(self.said.iter().map(|said| said.text.as_str().to_owned()))
+    }
+
     pub fn heard(&mut self, heard: Heard) {
         if let Some(said) = self.said.iter_mut().find(|said| said.seq == heard.seq) {
             said.extent = Some(heard.extent);

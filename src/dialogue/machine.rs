@@ -10,9 +10,10 @@ use crate::time::Mono;
 
 use super::effect::Effect;
 use super::event::Event;
+use super::interrupt::Doubt;
 use super::live::Live;
 use super::phase::{Gate, Phase, Rest, WaitReason};
-use super::policy::{Policy, Start};
+use super::policy::{BargeIn, Policy, Start};
 
 /// Announcements that wait for the conversation to rest. More than this at once are of no use to anyone.
 pub(super) const MAX_ANNOUNCEMENTS: usize = 8;
@@ -26,6 +27,10 @@ pub struct Dialogue {
     pub(super) next_turn: TurnId,
     /// Things to say as soon as nobody is speaking.
     pub(super) announcements: VecDeque<Private<String>>,
+    /// The user is in a call: announcements wait.
+    pub(super) yields: bool,
+    /// What we said last, and when it ended: an echo of it may still come out of the transcriber.
+    pub(super) said: Option<(Private<String>, Mono)>,
 }
 
 impl Dialogue {
@@ -37,6 +42,8 @@ impl Dialogue {
             phase: Phase::Idle,
             next_turn: TurnId(1),
             announcements: VecDeque::new(),
+            yields: false,
+            said: None,
         }
     }
 
@@ -45,8 +52,9 @@ impl Dialogue {
         let mut out = Vec::new();
         match event {
             Event::Tick => self.tick(now, &mut out),
-            Event::SpeechStarted { .. } => self.speech_started(now, &mut out),
-            Event::SpeechPaused => self.speech_paused(&mut out),
+            Event::SpeechOnset => self.speech_onset(now, &mut out),
+            Event::SpeechStarted { when } => self.speech_started(now, when, &mut out),
+            Event::SpeechPaused => self.speech_paused(now, &mut out),
             Event::SpeechDropped => self.speech_dropped(now, &mut out),
             Event::Utterance { utterance, ended } => {
                 self.utterance(now, utterance, ended, &mut out)
@@ -58,12 +66,14 @@ impl Dialogue {
             Event::TranscribeFailed { turn, .. } => self.transcribe_failed(now, turn, &mut out),
             Event::Agent { turn, event } => self.agent(now, turn, event, &mut out),
             Event::Speaker(event) => self.speaker(now, event, &mut out),
+            Event::BargeIn(mode) => self.set_barge_in(mode),
+            Event::Yield(yields) => self.yields = yields,
             Event::Announce(text) => self.announce(text),
             Event::Typed(question) => self.typed(now, question, &mut out),
             Event::Stop => self.stop(now, &mut out),
             Event::Shutdown => self.shutdown(&mut out),
         }
-        if matches!(self.phase, Phase::Idle | Phase::Listening { .. }) {
+        if !self.yields && matches!(self.phase, Phase::Idle | Phase::Listening { .. }) {
             self.next_announcement(now, &mut out);
         }
         out
@@ -86,7 +96,8 @@ impl Dialogue {
                 doubt, aside, by, ..
             } => {
                 let aside = aside.as_ref().map(|aside| aside.by);
-                [Some(*by), *doubt, aside].into_iter().flatten().min()
+                let doubt = doubt.map(Doubt::deadline);
+                [Some(*by), doubt, aside].into_iter().flatten().min()
             }
         }
     }
@@ -134,6 +145,14 @@ impl Dialogue {
             | Phase::Speaking { live, .. }
             | Phase::Hushing { live, .. } => Some(&live.receipt),
             _ => None,
+        }
+    }
+
+    /// Switches between interrupting by any speech and by the wake phrase. A closed ear stays closed: opening and closing it
+    /// belongs to the phases.
+    fn set_barge_in(&mut self, mode: BargeIn) {
+        if self.policy.barge_in != BargeIn::Off && mode != BargeIn::Off {
+            self.policy.barge_in = mode;
         }
     }
 

@@ -26,6 +26,7 @@ mod control;
 mod ear;
 mod effect;
 mod event;
+mod interrupt;
 mod key;
 mod live;
 mod machine;

@@ -6,6 +6,7 @@ use crate::flow::{Outcome, Transcript, Utterance};
 use crate::ids::TurnId;
 use crate::time::{Mono, Span};
 
+use super::interrupt::Doubt;
 use super::live::Live;
 
 /// Whether an utterance must begin with the wake phrase.
@@ -80,8 +81,8 @@ pub(super) enum Phase {
     /// At least one clause has been queued.
     Speaking {
         live: Box<Live>,
-        /// Set when the user may be interrupting: at this instant we stop believing that it is a cough.
-        doubt: Option<Mono>,
+        /// Set when the user may be interrupting.
+        doubt: Option<Doubt>,
         /// Something short that the user said into it: if it has words it ends the answer.
         aside: Option<Pending>,
         by: Mono,

@@ -18,8 +18,10 @@ pub enum Start {
 pub enum BargeIn {
     /// Our own voice, as far as we can tell: the ear is closed while we speak and for a moment after.
     Off,
-    /// The user: if it lasts, we stop. For outputs that the microphone cannot hear.
+    /// The user: if it lasts, we stop. For outputs that the microphone cannot hear, and where our echo is removed.
     On,
+    /// Possibly our own voice: only the wake phrase and words that want silence interrupt. Where the echo is not removed.
+    Wake,
 }
 
 /// The settings of a [`super::Dialogue`].
@@ -43,9 +45,15 @@ pub struct Policy {
     pub answer_limit: Duration,
     /// How long the speaker may take over one clause.
     pub clause_limit: Duration,
-    /// Speech that lasts this long into our own speech is an interruption and no cough. 300 ms: the middle of what the
-    /// field uses (Pipecat 200 ms, LiveKit 500 ms of speech).
+    /// Speech that lasts this long into our own speech, from its first voiced sample, is no cough: we fall silent and listen.
+    /// The field uses 200 to 500 ms; ours may be short because falling silent is not yet the end of the answer.
     pub doubt: Duration,
+    /// Speech that lasts this long is an interruption whatever its words: "mhm" and "okay" are over by then.
+    pub interruption: Duration,
+    /// How long we speak softly for a sound that does not become speech.
+    pub duck_limit: Duration,
+    /// How long we stay silent after a voice that has stopped, until its words are asked for: the longest end silence.
+    pub held_limit: Duration,
     /// How long the room needs to fall silent after our last sample: reverberation and the device's own buffer.
     pub settle: Duration,
     /// How long the speaker may take to report what was heard after a hush.
@@ -67,7 +75,10 @@ impl Default for Policy {
             transcribe_limit: Duration::from_secs(30),
             answer_limit: Duration::from_secs(200),
             clause_limit: Duration::from_secs(60),
-            doubt: Duration::from_millis(300),
+            doubt: Duration::from_millis(200),
+            interruption: Duration::from_millis(1_000),
+            duck_limit: Duration::from_millis(700),
+            held_limit: Duration::from_millis(2_500),
             settle: Duration::from_millis(250),
             hush_limit: Duration::from_millis(500),
             tap: Duration::from_millis(250),

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use crate::flow::{Outcome, ReplyChunk};
 use crate::ids::TurnId;
+use crate::private::Private;
 use crate::time::Mono;
 
 use super::effect::Effect;
 use super::event::{AgentEvent, SpeakerEvent};
+use super::interrupt::Doubt;
 use super::live::{Kind, Live, finished, note, record};
 use super::machine::Dialogue;
 use super::phase::{Gate, Next, Pending, Phase, Rest, User};
@@ -127,11 +129,13 @@ impl Dialogue {
                 ..
             } if live.turn == turn => match event {
                 SpeakerEvent::Finished { .. } if live.complete => {
+                    self.remember_said(now, &live, doubt, out);
                     let (outcome, window) = (finished(&live), self.window(&live));
                     record(*live, outcome, out);
                     self.spoken(now, aside, window, out);
                 }
                 SpeakerEvent::Failed { kind, .. } => {
+                    self.remember_said(now, &live, doubt, out);
                     out.push(Effect::Abandon { turn });
                     live.failure = Some(kind);
                     record(*live, Outcome::Failed, out);
@@ -173,6 +177,20 @@ impl Dialogue {
         }
     }
 
+    /// We have ended: the next answer starts at full level, and what we said may still echo.
+    fn remember_said(
+        &mut self,
+        now: Mono,
+        live: &Live,
+        doubt: Option<Doubt>,
+        out: &mut Vec<Effect>,
+    ) {
+        if doubt.is_some() {
+            out.push(Effect::Resume { turn: live.turn });
+        }
+        self.said = Some((Private::new(live.words()), now));
+    }
+
     /// The answer is over; what the user said meanwhile is looked at next.
     fn spoken(
         &mut self,
@@ -205,7 +223,7 @@ impl Dialogue {
                     window,
                 }
             }
-            BargeIn::On => self.settled(now, window, out),
+            BargeIn::On | BargeIn::Wake => self.settled(now, window, out),
         }
     }
 
@@ -226,6 +244,7 @@ impl Dialogue {
         user: User,
         out: &mut Vec<Effect>,
     ) {
+        self.said = Some((Private::new(live.words()), now));
         if outcome == Outcome::Interrupted {
             out.push(Effect::BargeIn { turn: live.turn });
         }

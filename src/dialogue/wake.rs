@@ -89,7 +89,39 @@ pub fn takes_back(text: &str) -> bool {
     PHRASES.contains(&words.join(" ").as_str())
 }
 
-fn plain(word: &str) -> String {
+/// Whether `text` only shows that one listens: it takes nothing back and asks nothing.
+#[must_use]
+pub fn is_backchannel(text: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "mhm", "mm", "mmm", "mmhm", "hm", "hmm", "uh", "um", "ah", "aha", "oh", "huh", "uhhuh",
+        "yeah", "yep", "yup", "okay", "ok", "right", "sure", "wow",
+    ];
+    const PAIRS: &[&str] = &["i see", "uh huh", "mm hmm", "mm hm", "oh okay", "oh i see"];
+    let words: Vec<String> = text
+        .replace('-', "")
+        .split_whitespace()
+        .map(plain)
+        .filter(|word| !word.is_empty())
+        .collect();
+    !words.is_empty()
+        && (PAIRS.contains(&words.join(" ").as_str())
+            || words.len() <= 3 && words.iter().all(|word| WORDS.contains(&word.as_str())))
+}
+
+/// Whether all the words of `part` stand in `text`, one after the other.
+#[must_use]
+pub fn says_within(text: &str, part: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        text.split_whitespace()
+            .map(plain)
+            .filter(|word| !word.is_empty())
+            .collect()
+    };
+    let (text, part) = (words(text), words(part));
+    !part.is_empty() && text.windows(part.len()).any(|window| window == part)
+}
+
+pub(super) fn plain(word: &str) -> String {
     word.chars()
         .filter(|c| c.is_alphanumeric() || *c == '\'')
         .flat_map(char::to_lowercase)

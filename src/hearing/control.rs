@@ -16,6 +16,8 @@ pub enum PauseReason {
     Speaking,
     /// The user has muted it.
     Muted,
+    /// Another program listens: the user is in a call.
+    Yielding,
 }
 
 impl PauseReason {
@@ -23,6 +25,7 @@ impl PauseReason {
         match self {
             Self::Speaking => 1,
             Self::Muted => 2,
+            Self::Yielding => 4,
         }
     }
 }
@@ -55,6 +58,7 @@ struct Shared {
     key: AtomicU8,
     unheard_speaking: AtomicU64,
     unheard_muted: AtomicU64,
+    unheard_yielding: AtomicU64,
 }
 
 impl ListenControl {
@@ -81,6 +85,7 @@ impl ListenControl {
         match reason {
             PauseReason::Speaking => self.0.unheard_speaking.load(Ordering::Relaxed),
             PauseReason::Muted => self.0.unheard_muted.load(Ordering::Relaxed),
+            PauseReason::Yielding => self.0.unheard_yielding.load(Ordering::Relaxed),
         }
     }
 
@@ -154,6 +159,11 @@ impl ListenControl {
         }
         if pauses & PauseReason::Muted.bit() != 0 {
             self.0.unheard_muted.fetch_add(samples, Ordering::Relaxed);
+        }
+        if pauses & PauseReason::Yielding.bit() != 0 {
+            self.0
+                .unheard_yielding
+                .fetch_add(samples, Ordering::Relaxed);
         }
         pauses != 0
     }

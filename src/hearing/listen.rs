@@ -16,7 +16,10 @@ use super::Vad;
 use super::control::KeyWish;
 pub use super::control::{ListenControl, PauseReason};
 use super::framer::Framer;
+use super::gate::EnergyGate;
 use super::segment::{SegmentEvent, SegmentSettings, Segmenter};
+use super::silence::ZeroWatch;
+use crate::audio::echo::meter::EchoReport;
 use crate::audio::{AudioSource, CaptureError, Captured, Format};
 use crate::flow::{Frame, Utterance};
 use crate::platform::clock::Clock;
@@ -78,11 +81,18 @@ pub enum EarEvent {
         /// Where.
         at: SamplePos,
     },
+    /// A minute passed in which the loudest sample was below −70 dB of full scale, and not zero: no room is that quiet.
+    Faint {
+        /// The loudest amplitude.
+        peak: f32,
+    },
     /// The source goes on in another format; positions go on.
     Reformatted {
         /// The new layout.
         format: Format,
     },
+    /// How the cancellation of our own echo fares, told when it changes.
+    Echo(EchoReport),
     /// The source was lost; the ear tries to get it back. The utterance that was open has been handed out.
     Lost {
         /// What the host said.
@@ -195,6 +205,9 @@ pub struct Listener {
 /// What handles one frame; apart from the source, so that a frame can be handled while the framer is borrowed.
 struct Ears {
     vad: Box<dyn Vad>,
+    gate: EnergyGate,
+    /// What the canceller makes of the samples that were read last.
+    echo: EchoReport,
     segmenter: Segmenter,
     control: ListenControl,
     tell: Tell,
@@ -226,6 +239,8 @@ impl Listener {
         };
         let ears = Ears {
             vad,
+            gate: EnergyGate::default(),
+            echo: EchoReport::default(),
             segmenter: Segmenter::new(settings.segment),
             control: control.clone(),
             tell,
@@ -275,6 +290,7 @@ impl Listener {
         let mut block = Vec::with_capacity(BLOCK_SAMPLES);
         let mut zeros = ZeroWatch::default();
         let mut ready = false;
+        let begun = framer.captured_to();
         while !self.ears.deaf {
             if self.control.stopped() {
                 return self.over(framer, EarEvent::Ended);
@@ -283,10 +299,11 @@ impl Listener {
             block.clear();
             match source.read(&mut block, WAIT) {
                 Ok(Captured::Samples { lost }) => {
-                    if !ready {
+                    self.ears.hear_echo(source.echo());
+                    if !ready && self.is_real(framer, &block, begun) {
                         ready = true;
                         self.ears.say(EarEvent::Ready {
-                            format: framer.format(),
+                            format: source.device_format(),
                         });
                     }
                     self.take_block(framer, &block, lost, &mut zeros);
@@ -299,7 +316,8 @@ impl Listener {
                     {
                         return self.over(framer, EarEvent::Failed(unusable(&error)));
                     }
-                    self.ears.vad.reset();
+                    self.ears.forget();
+                    let format = source.device_format();
                     self.ears.say(EarEvent::Reformatted { format });
                 }
                 Ok(Captured::Ended) => return self.over(framer, EarEvent::Ended),
@@ -308,6 +326,14 @@ impl Listener {
             }
         }
         None
+    }
+
+    /// Whether a source gives sound and not only samples: a headset begins with a second of exact zeros while its link is
+    /// set up. One that stays silent is ready after [`SILENT_START`] all the same; [`EarEvent::Zeros`] says the rest.
+    fn is_real(&self, framer: &Framer, block: &[f32], begun: SamplePos) -> bool {
+        !self.settings.watch_zeros
+            || block.iter().any(|sample| *sample != 0.0)
+            || framer.captured_to().since(begun) >= SILENT_START
     }
 
     /// Hands out what is open, then says the last word.
@@ -360,7 +386,7 @@ impl Listener {
                         self.ears.say(EarEvent::Failed(unusable(&error)));
                         return None;
                     }
-                    self.ears.vad.reset();
+                    self.ears.forget();
                     return Some(source);
                 }
                 Err(error @ CaptureError::Denied) => {
@@ -396,6 +422,21 @@ impl Ears {
         }
     }
 
+    /// The source or the room has changed: what the model and the gate remember is of the old one.
+    fn forget(&mut self) {
+        self.vad.reset();
+        self.gate.reset();
+    }
+
+    /// Takes over the canceller's verdict; a change of its state is told.
+    fn hear_echo(&mut self, echo: EchoReport) {
+        let changed = echo.state != self.echo.state;
+        self.echo = echo;
+        if changed {
+            self.say(EarEvent::Echo(echo));
+        }
+    }
+
     /// Does what the driver asked for since the last block.
     fn obey(&mut self) {
         if let Some(silence) = self.control.end_silence() {
@@ -424,14 +465,24 @@ impl Ears {
             self.skip();
         } else {
             if std::mem::take(&mut self.paused) {
-                self.vad.reset();
+                self.forget();
             }
             // The model is not asked about filler: it would take it for the end of the speech.
             let is_filler = filled as usize == FRAME_SAMPLES;
             let probability = if is_filler {
                 0.0
             } else {
-                self.vad.probability(&frame.samples)
+                let vad = &mut self.vad;
+                let open = self.segmenter.is_open();
+                let heard = self
+                    .gate
+                    .probability(&frame.samples, open, |samples| vad.probability(samples));
+                // What is left of our own voice is no speech to us, however much it sounds like it.
+                if self.echo.ours && !self.echo.near {
+                    0.0
+                } else {
+                    heard
+                }
             };
             self.segmenter
                 .push(frame, probability, filled, &mut self.events);
@@ -482,29 +533,6 @@ impl Ears {
     }
 }
 
-/// Counts exact zeros.
-#[derive(Debug, Default)]
-struct ZeroWatch {
-    since: Option<SamplePos>,
-    told: bool,
-}
-
-impl ZeroWatch {
-    /// Looks at a block that lies at `start..end`.
-    fn look(&mut self, block: &[f32], start: SamplePos, end: SamplePos) -> Option<EarEvent> {
-        if block.iter().any(|sample| *sample != 0.0) {
-            self.since = None;
-            return std::mem::take(&mut self.told).then_some(EarEvent::ZerosEnded { at: start });
-        }
-        let since = *self.since.get_or_insert(start);
-        if !self.told && end.since(since) >= ZEROS_SAMPLES {
-            self.told = true;
-            return Some(EarEvent::Zeros { since });
-        }
-        None
-    }
-}
-
 fn unusable(error: &crate::audio::resample::ResampleError) -> CaptureError {
     CaptureError::Unusable {
         name: "source".to_owned(),
@@ -524,8 +552,8 @@ const BLOCK_SAMPLES: usize = 96 * 20 * 6;
 /// Progress is told after this much audio: 100 ms.
 const PROGRESS_SAMPLES: u64 = SAMPLE_RATE as u64 / 10;
 
-/// Zeros are told after this much audio: 2 s.
-const ZEROS_SAMPLES: u64 = 2 * SAMPLE_RATE as u64;
+/// Zeros at the start of a source that are waited for: 1.5 s, as long as a Bluetooth link takes.
+const SILENT_START: u64 = 3 * SAMPLE_RATE as u64 / 2;
 
 /// A source that gave more than 5 s counts as having worked.
 const STEADY_SAMPLES: u64 = 5 * SAMPLE_RATE as u64;

@@ -1,11 +1,13 @@
 //! From device samples to utterances: voice activity, segmentation, and the thread that runs them.
 //!
-//! [`segment`] is core (frames and probabilities in, utterances out, counted in samples); the rest is edge.
+//! [`gate`] and [`segment`] are core (frames and probabilities in, utterances out, counted in samples); the rest is edge.
 
 pub mod control;
 pub mod framer;
+pub mod gate;
 pub mod listen;
 pub mod segment;
+mod silence;
 pub mod vad;
 
 /// Tells how likely a frame holds speech. No decision is made here: thresholds and durations are the segmenter's.

@@ -302,6 +302,12 @@ impl Segmenter {
         speech
     }
 
+    /// Whether a sound is being followed that may be or is speech.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The utterance so far: what was said up to now, once it counts as speech.
     #[must_use]
     pub fn snapshot(&self) -> Option<Utterance> {

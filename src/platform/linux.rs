@@ -8,6 +8,7 @@ use std::time::Duration;
 use x11rb::connection::Connection as _;
 
 use super::Permission;
+use super::audio::Attachment;
 use super::command::{CommandError, run};
 use super::directories::Directories;
 use super::hotkey::HotkeyError;
@@ -32,6 +33,60 @@ pub(super) fn microphone_permission() -> Permission {
 }
 
 pub(super) fn ask_for_microphone(_limit: std::time::Duration) {}
+/// PulseAudio and PipeWire name their devices by how they are attached.
+pub(super) fn attachment(id: &str) -> Option<Attachment> {
+    if id.starts_with("bluez") {
+        Some(Attachment::Bluetooth)
+    } else if id.starts_with("alsa_") {
+        let built_in = id.contains(".pci-") || id.contains(".platform-");
+        Some(if built_in {
+            Attachment::BuiltIn
+        } else {
+            Attachment::Other
+        })
+    } else {
+        None
+    }
+}
+
+/// Asks the sound server for its recording streams; without `pactl` nobody tells.
+pub(super) fn another_program_listens() -> Option<bool> {
+    let streams = run("pactl", &["list", "source-outputs"], LIMIT).ok()?;
+    let mut sources = recorded_by_others(&streams, std::process::id()).peekable();
+    if sources.peek().is_none() {
+        return Some(false);
+    }
+    // What records a loudspeaker's monitor does not listen to the room.
+    let known = run("pactl", &["list", "short", "sources"], LIMIT).ok()?;
+    let is_monitor = |source: &str| {
+        known.lines().any(|line| {
+            let mut fields = line.split('\t');
+            fields.next() == Some(source)
+                && fields.next().is_some_and(|name| name.ends_with(".monitor"))
+        })
+    };
+    Some(sources.any(|source| !is_monitor(source)))
+}
+
+/// Numbers of the sources that programs other than `own` record from: not the sound server's own modules (they have no
+/// process), not a stream that is paused, and not a level meter.
+fn recorded_by_others(streams: &str, own: u32) -> impl Iterator<Item = &str> {
+    let own = format!("application.process.id = \"{own}\"");
+    streams
+        .split("Source Output #")
+        .skip(1)
+        .filter(move |stream| {
+            stream.contains("application.process.id = ")
+                && !stream.contains(own.as_str())
+                && !stream.contains("Corked: yes")
+                && !stream.contains("Peak detect")
+        })
+        .filter_map(|stream| {
+            stream
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("Source: "))
+        })
+}
 
 pub(super) fn total_memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -210,6 +265,47 @@ mod tests {
         let pulse = read_pactl(level, "Mute: no\n").unwrap();
         assert_eq!((pulse.percent, pulse.muted), (60, false));
         assert!(read_wpctl("Node not found").is_none());
+    }
+
+    #[test]
+    fn a_call_is_told_from_ourselves_a_meter_a_module_and_a_paused_stream() {
+        let stream = |number: u32, source: u32, process: &str, more: &str| {
+            format!(
+                "Source Output #{number}\n\tDriver: protocol-native.c\n\tSource: {source}\n\t{more}\n\tProperties:\n\t\t{process}\n\n"
+            )
+        };
+        let text = [
+            stream(1, 3, "application.process.id = \"77\"", "Corked: no"),
+            stream(2, 4, "application.process.id = \"80\"", "Corked: yes"),
+            stream(3, 5, "media.name = \"Loopback\"", "Corked: no"),
+            stream(
+                4,
+                6,
+                "application.process.id = \"81\"\n\t\tmedia.name = \"Peak detect\"",
+                "Corked: no",
+            ),
+            stream(5, 7, "application.process.id = \"82\"", "Corked: no"),
+        ]
+        .concat();
+        assert_eq!(recorded_by_others(&text, 77).collect::<Vec<_>>(), ["7"]);
+        assert_eq!(recorded_by_others("", 77).count(), 0);
+    }
+
+    #[test]
+    fn devices_are_known_by_their_names() {
+        assert_eq!(
+            attachment("bluez_output.AC_12.1"),
+            Some(Attachment::Bluetooth)
+        );
+        assert_eq!(
+            attachment("alsa_input.pci-0000_00_1f.3.analog-stereo"),
+            Some(Attachment::BuiltIn)
+        );
+        assert_eq!(
+            attachment("alsa_input.usb-Focusrite-00.mono"),
+            Some(Attachment::Other)
+        );
+        assert_eq!(attachment("mic"), None);
     }
 
     #[test]

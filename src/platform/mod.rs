@@ -4,6 +4,7 @@
 //! them their names and documentation. [`clock`] and [`directories`] decide nothing by system. Any thread may call
 //! anything here, except [`run_main_loop`], which belongs to the main thread.
 
+pub mod audio;
 pub mod child;
 pub mod clock;
 pub mod command;

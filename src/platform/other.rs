@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Permission;
+use super::audio::Attachment;
 use super::directories::Directories;
 use super::hotkey::HotkeyError;
 use super::speech::{OnSamples, SystemVoiceError, Utterance};
@@ -21,6 +22,13 @@ pub(super) fn microphone_permission() -> Permission {
 }
 
 pub(super) fn ask_for_microphone(_limit: std::time::Duration) {}
+pub(super) fn attachment(_id: &str) -> Option<Attachment> {
+    None
+}
+
+pub(super) fn another_program_listens() -> Option<bool> {
+    None
+}
 
 pub(super) fn total_memory_bytes() -> Option<u64> {
     None

@@ -24,10 +24,11 @@ use std::sync::mpsc::{
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crate::audio::{AudioSink, PlaybackError};
+use crate::audio::{AudioSink, Level, PlaybackError};
 use crate::flow::{Heard, ReplyChunk};
 use crate::ids::TurnId;
 use crate::platform::clock::Clock;
+use crate::time::Mono;
 
 use super::{Synthesizer, earcon};
 use account::ClauseAccount;
@@ -39,6 +40,8 @@ pub struct SpeakingParts {
     pub synthesizer: Box<dyn Synthesizer>,
     /// The loudspeaker.
     pub sink: Box<dyn AudioSink>,
+    /// How long what is being said waits for another loudspeaker after one was lost; zero where none can come.
+    pub grace: Duration,
     /// For the times in the events.
     pub clock: Clock,
     /// Receives the events, on the thread `speak`.
@@ -68,6 +71,8 @@ impl Speaking {
         )?;
         let speaker = Speaker {
             sink: Some(parts.sink),
+            grace: parts.grace,
+            lost: None,
             clock: parts.clock,
             on_event: parts.on_event,
             silenced: silenced.clone(),
@@ -124,6 +129,9 @@ impl Speaking {
 struct Speaker {
     /// `None` after it was lost, until another one comes.
     sink: Option<Box<dyn AudioSink>>,
+    grace: Duration,
+    /// When the sink was lost, while its successor may still come in time.
+    lost: Option<Mono>,
     clock: Clock,
     on_event: Box<dyn FnMut(SpeakEvent) + Send>,
     silenced: voice::Silenced,
@@ -146,6 +154,7 @@ impl Speaker {
                 self.lose_sink(&error);
             }
             self.settle();
+            self.despair();
         }
         self.hush(TurnId(u64::MAX - 1), false);
         let closed = self.sink.as_mut().map_or(Ok(()), |sink| sink.close());
@@ -159,7 +168,7 @@ impl Speaker {
     fn wait(&mut self, commands: &Receiver<SpeakCommand>) -> bool {
         let waits_for_voice = self.clauses.iter().all(|clause| clause.is_unmade());
         let first = if self.clauses.is_empty() {
-            commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            commands.recv_timeout(IDLE)
         } else if let (true, Some(voice)) = (waits_for_voice, &self.voice) {
             // The first samples are on their way: look for them, and for commands in between.
             if let Ok(output) = voice.made.recv_timeout(TICK) {
@@ -198,8 +207,15 @@ impl Speaker {
                 }
             }
             SpeakCommand::Hush { turn } => self.hush(turn, true),
-            SpeakCommand::Pause => self.paused = true,
-            SpeakCommand::Resume => self.paused = false,
+            SpeakCommand::Duck => self.set_level(Level::Ducked),
+            SpeakCommand::Pause => {
+                self.paused = true;
+                self.set_level(Level::Held);
+            }
+            SpeakCommand::Resume => {
+                self.paused = false;
+                self.set_level(Level::Full);
+            }
             SpeakCommand::Sink(sink) => self.replace_sink(sink),
             SpeakCommand::Stop => {}
         }
@@ -218,13 +234,19 @@ impl Speaker {
         }
     }
 
+    fn set_level(&mut self, level: Level) {
+        if let Some(sink) = &mut self.sink {
+            sink.set_level(level);
+        }
+    }
+
     fn say(&mut self, chunk: ReplyChunk) {
         let turn = chunk.turn;
         if self.silenced.is_silenced(turn) {
             return;
         }
         self.open_turn(turn);
-        if self.sink.is_none() {
+        if self.sink.is_none() && self.lost.is_none() {
             self.fail(turn, SpeakFailure::Output);
             return;
         }
@@ -258,7 +280,9 @@ impl Speaker {
     /// Accepts what the synthesizer has made, as long as there is room for it.
     fn take_made(&mut self) {
         loop {
-            let limit = self.sink.as_ref().map_or(0, |sink| sink.rate() as usize) * AHEAD_S;
+            // What was made while there is no loudspeaker is kept for the next one.
+            let rate = self.sink.as_ref().map_or(USUAL_RATE, |sink| sink.rate());
+            let limit = rate as usize * AHEAD_S;
             let ahead: usize = self.clauses.iter().map(ClauseAccount::unwritten).sum();
             let Some(voice) = &mut self.voice else { return };
             voice.feed();
@@ -295,6 +319,7 @@ impl Speaker {
         let Some(sink) = &mut self.sink else {
             return Ok(());
         };
+        sink.check()?;
         if self.paused {
             return Ok(());
         }
@@ -327,6 +352,10 @@ impl Speaker {
 
     /// Reports what has been heard meanwhile and closes what is over.
     fn settle(&mut self) {
+        // Without a loudspeaker nothing leaves; what its successor will play is counted from there.
+        if self.sink.is_none() {
+            return self.finish_turns();
+        }
         let rate = self.sink.as_ref().map_or(1, |sink| sink.rate());
         let position = self.sink.as_ref().map_or(0, |sink| sink.played());
         while let Some(clause) = self.clauses.front_mut() {
@@ -387,6 +416,7 @@ impl Speaker {
             Some(sink) if in_sink => sink.flush(),
             _ => Ok(()),
         };
+        self.set_level(Level::Full);
         for heard in heard {
             (self.on_event)(SpeakEvent::Heard(heard));
         }
@@ -407,6 +437,10 @@ impl Speaker {
         }
         self.earcon_ends = 0;
         let old = self.sink.replace(sink);
+        self.lost = None;
+        if self.paused {
+            self.set_level(Level::Held);
+        }
         if let Some(Err(error)) = old.map(|mut old| old.close()) {
             tracing::warn!(%error, "the old output was not closed cleanly");
         }
@@ -415,7 +449,25 @@ impl Speaker {
     fn lose_sink(&mut self, error: &PlaybackError) {
         tracing::warn!(%error, "the output was lost");
         self.sink = None;
-        self.fail_all(SpeakFailure::Output);
+        (self.on_event)(SpeakEvent::SinkLost);
+        if self.grace.is_zero() {
+            self.fail_all(SpeakFailure::Output);
+        } else {
+            self.lost = Some(self.clock.now());
+        }
+    }
+
+    /// No other loudspeaker has come in time.
+    fn despair(&mut self) {
+        let grace = self.grace;
+        let now = self.clock.now();
+        if self
+            .lost
+            .take_if(|since| now.since(*since) >= grace)
+            .is_some()
+        {
+            self.fail_all(SpeakFailure::Output);
+        }
     }
 
     fn fail_all(&mut self, kind: SpeakFailure) {
@@ -444,8 +496,14 @@ pub const LEAD: Duration = Duration::from_millis(250);
 /// How often the loudspeaker is looked at while something is being said.
 const TICK: Duration = Duration::from_millis(3);
 
+/// How often the loudspeaker is looked at while nothing is said.
+const IDLE: Duration = Duration::from_millis(500);
+
 /// Seconds of sound that are kept beyond [`LEAD`]: the next clauses are made while the current one plays.
 const AHEAD_S: usize = 4;
+
+/// A loudspeaker's rate where none is known.
+const USUAL_RATE: u32 = 48_000;
 
 /// Clauses that may wait: a quarter of an hour of speech.
 const CLAUSES: usize = 256;

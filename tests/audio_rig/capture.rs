@@ -17,8 +17,15 @@ use crate::tone;
 
 /// The ear over the default microphone, with a channel as bounded as the driver's.
 pub fn listen_to(wanted: &'static str) -> (Ear, mpsc::Receiver<(EarEvent, Anchor)>) {
-    let open =
-        move || Microphone::open(wanted, &[]).map(|mic| Box::new(mic) as Box<dyn AudioSource>);
+    listen_by(move || {
+        Microphone::open(wanted, &[]).map(|mic| Box::new(mic) as Box<dyn AudioSource>)
+    })
+}
+
+/// The ear over what `open` opens.
+pub fn listen_by(
+    mut open: impl FnMut() -> Result<Box<dyn AudioSource>, CaptureError> + Send + 'static,
+) -> (Ear, mpsc::Receiver<(EarEvent, Anchor)>) {
     let (tx, rx) = mpsc::sync_channel(256);
     let tell: listen::Tell = Box::new(move |event, anchor| match tx.send((event, anchor)) {
         Ok(()) => ControlFlow::Continue(()),

@@ -225,6 +225,12 @@ impl Rig {
         ]);
     }
 
+    /// Pulls the second microphone out.
+    pub fn unplug_second_microphone(&self) {
+        unload("source_name=mic2");
+        unload("sink_name=mic2_in");
+    }
+
     /// Plays a WAV into a microphone's feed and returns when it has ended.
     pub fn speak(&self, wav: &Path, feed: &str) {
         run(Command::new("paplay")

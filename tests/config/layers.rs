@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hark::config::raw::keys;
-use hark::config::resolved::{Backend, Engine, LogLevel, Manage};
+use hark::config::resolved::{Backend, EchoCancellation, Engine, LogLevel, Manage};
 use hark::config::{Config, Raw};
 
 use super::Home;
@@ -103,6 +103,9 @@ fn every_key_has_a_variable_and_the_variable_reaches_it() {
 fn values_from_the_environment_are_read_by_the_kind_of_their_key() {
     let config = Home::new()
         .with_variable("HARK_AUDIO_PREFER", "Headset, Built-in")
+        .with_variable("HARK_AUDIO_ECHO_CANCELLATION", "Off")
+        .with_variable("HARK_AUDIO_SPARE_HEADSET", "no")
+        .with_variable("HARK_AUDIO_YIELD_TO_CALLS", "no")
         .with_variable("HARK_WAKE_ENABLED", "off")
         .with_variable("HARK_WAKE_THRESHOLD", "0.7")
         .with_variable("HARK_TURN_END_SILENCE_MS", "750")
@@ -113,6 +116,8 @@ fn values_from_the_environment_are_read_by_the_kind_of_their_key() {
         .with_variable("HARK_LOG_LEVEL", "DEBUG")
         .config();
     assert_eq!(config.audio.prefer, ["Headset", "Built-in"]);
+    assert_eq!(config.audio.echo_cancellation, EchoCancellation::Off);
+    assert!(!config.audio.spare_headset && !config.audio.yield_to_calls);
     assert!(!config.wake.enabled);
     assert_eq!(config.wake.threshold, Some(0.7));
     assert_eq!(config.turn.end_silence, Duration::from_millis(750));

@@ -54,9 +54,9 @@ async fn run_with(
     let clock = Clock::start_with_lead();
     let (reports, inbox) = tokio::sync::mpsc::channel(INBOX);
     let hold = Some(Arc::new(AtomicBool::new(false)));
-    let source = parts::source(&plan.input, config, clock, hold.clone())?;
+    let source = parts::source(&plan.input, config, clock, hold.clone(), None)?;
     let transcriber = wrap(parts::transcriber(config, &plan.places)?);
-    let speaker = parts::speaker(config, &plan.output, clock, reports.clone())?;
+    let speaker = parts::speaker(config, &plan.output, clock, reports.clone(), None)?;
     let names = parts::Names {
         input: source.name.clone(),
         output: speaker.name.clone(),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod barge_in;
 mod dismissals;
 mod properties;
 mod push_to_talk;

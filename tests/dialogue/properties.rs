@@ -25,7 +25,8 @@ fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
     };
     let agent = |event| Event::Agent { turn, event };
     match kind {
-        0 | 1 => Event::SpeechStarted { when: now },
+        0 => Event::SpeechOnset,
+        1 | 39 => Event::SpeechStarted { when: now },
         2 => Event::SpeechPaused,
         3 => Event::SpeechDropped,
         4..=6 => Event::Utterance {
@@ -72,6 +73,8 @@ fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
             ended: now,
         },
         33 => Event::Transcribed(transcript(turn, Revision(0), "never mind")),
+        37 => Event::BargeIn(BargeIn::Wake),
+        38 => Event::BargeIn(BargeIn::On),
         _ => Event::Tick,
     }
 }
@@ -84,6 +87,9 @@ struct Watch {
     recorded: BTreeSet<u64>,
     silenced: BTreeSet<u64>,
     ended: BTreeSet<u64>,
+    /// The turn whose sound is ducked or held, until it is resumed or hushed.
+    doubted: Option<u64>,
+    quieted: bool,
     /// Whether the ear holds.
     held: bool,
 }
@@ -121,6 +127,22 @@ impl Watch {
                 }
                 Effect::Hush { turn } | Effect::Abandon { turn } => {
                     self.silenced.insert(turn.0);
+                    if matches!(effect, Effect::Hush { .. }) {
+                        (self.doubted, self.quieted) = (None, false);
+                    }
+                }
+                Effect::Duck { turn } => {
+                    prop_assert_eq!(self.doubted, None, "ducked twice");
+                    self.doubted = Some(turn.0);
+                }
+                Effect::Pause { turn } => {
+                    prop_assert_eq!(self.doubted, Some(turn.0), "held without being ducked");
+                    prop_assert!(!self.quieted, "quieted twice");
+                    self.quieted = true;
+                }
+                Effect::Resume { turn } => {
+                    prop_assert_eq!(self.doubted, Some(turn.0), "resumed without a doubt");
+                    (self.doubted, self.quieted) = (None, false);
                 }
                 Effect::Hold => {
                     prop_assert!(!self.held, "held twice");
@@ -184,6 +206,11 @@ fn check(policy: Policy, steps: &[Step]) -> Result<(), TestCaseError> {
         "each ask has its record, also after shutdown"
     );
     prop_assert_eq!(dialogue.deadline(), None);
+    prop_assert_eq!(
+        watch.doubted,
+        None,
+        "a level that was lowered is put back or hushed"
+    );
     Ok(())
 }
 
@@ -192,13 +219,13 @@ proptest! {
 
     #[test]
     fn promises_hold_over_random_histories(
-        steps in prop::collection::vec((0_u8..37, 0_u64..3, 0_u64..4_000), 1..120),
+        steps in prop::collection::vec((0_u8..42, 0_u64..3, 0_u64..4_000), 1..120),
         start in prop::sample::select(vec![Start::Every, Start::Key, Start::Phrase("hey hark".to_owned())]),
-        barge_in in any::<bool>(),
+        barge_in in 0_u8..3,
     ) {
         let policy = Policy {
             start,
-            barge_in: if barge_in { BargeIn::On } else { BargeIn::Off },
+            barge_in: [BargeIn::Off, BargeIn::On, BargeIn::Wake][usize::from(barge_in)],
             answer_limit: Duration::from_secs(20),
             ..Policy::default()
         };

@@ -46,6 +46,8 @@ pub struct World {
     answers: VecDeque<Answer>,
     /// Until when the scripted speaker is busy, and with which clauses: turn, clause, start, end.
     playing: Vec<(TurnId, ChunkSeq, Mono, Mono)>,
+    /// The speaker is held since then; what it had yet to play.
+    paused: Option<(Mono, Vec<(Duration, Event)>)>,
     pub log: Vec<(Mono, Effect)>,
     /// What is said with the key held, see [`World::says`]: start, end.
     sayings: Vec<(Mono, Mono)>,
@@ -63,6 +65,7 @@ impl World {
             words: VecDeque::new(),
             answers: VecDeque::new(),
             playing: Vec::new(),
+            paused: None,
             log: Vec::new(),
             sayings: Vec::new(),
             held: None,
@@ -76,6 +79,7 @@ impl World {
 
     /// The user speaks from `ms` for `length_ms`; the segmenter sees it, the transcriber will read `words`.
     pub fn speech(&mut self, ms: u64, length_ms: u64, words: &'static str) -> &mut Self {
+        self.at(ms, Event::SpeechOnset);
         let (start, end) = (Mono::from_millis(ms), Mono::from_millis(ms + length_ms));
         self.words.push_back(words);
         self.at(ms, Event::SpeechStarted { when: start });
@@ -184,8 +188,10 @@ impl World {
                     .max()
                     .unwrap_or(self.now)
                     .max(self.now);
-                self.post(end, Event::Speaker(SpeakerEvent::Finished { turn: *turn }));
+                self.post_sound(end, Event::Speaker(SpeakerEvent::Finished { turn: *turn }));
             }
+            Effect::Pause { turn } => self.hold(*turn),
+            Effect::Resume { .. } => self.go_on(),
             Effect::Hush { turn } => self.hush(*turn),
             Effect::Hold => self.held = Some(self.now),
             Effect::EndHold => {
@@ -272,7 +278,7 @@ impl World {
                 when: self.now,
             }),
         );
-        self.post(
+        self.post_sound(
             free,
             Event::Speaker(SpeakerEvent::Audible {
                 turn,
@@ -280,7 +286,7 @@ impl World {
                 when: free,
             }),
         );
-        self.post(
+        self.post_sound(
             end,
             Event::Speaker(SpeakerEvent::Heard(Heard {
                 turn,
@@ -290,16 +296,48 @@ impl World {
         );
     }
 
-    fn hush(&mut self, turn: TurnId) {
+    /// What the loudspeaker will do then, counted from the hold while it is held.
+    fn post_sound(&mut self, at: Mono, event: Event) {
+        match &mut self.paused {
+            Some((since, waiting)) => waiting.push((at.since(*since), event)),
+            None => self.post(at, event),
+        }
+    }
+
+    fn hold(&mut self, turn: TurnId) {
+        assert!(self.paused.is_none(), "paused twice");
         let now = self.now;
-        let of_turn = |event: &Event| match event {
-            Event::Speaker(
-                SpeakerEvent::Audible { turn: t, .. } | SpeakerEvent::Finished { turn: t },
-            ) => *t == turn,
-            Event::Speaker(SpeakerEvent::Heard(heard)) => heard.turn == turn,
-            _ => false,
+        let (sounds, rest) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, _, event)| is_sound_of(event, turn));
+        self.queue = rest;
+        let waiting = sounds
+            .into_iter()
+            .map(|(at, _, event)| (at.since(now), event));
+        self.paused = Some((now, waiting.collect()));
+    }
+
+    fn go_on(&mut self) {
+        let Some((since, waiting)) = self.paused.take() else {
+            return;
         };
-        self.queue.retain(|(_, _, event)| !of_turn(event));
+        let (now, pause) = (self.now, self.now.since(since));
+        for (_, _, start, end) in &mut self.playing {
+            if *end > since {
+                *end = *end + pause;
+                if *start > since {
+                    *start = *start + pause;
+                }
+            }
+        }
+        for (after, event) in waiting {
+            self.post(now + after, event);
+        }
+    }
+
+    fn hush(&mut self, turn: TurnId) {
+        let now = self.paused.take().map_or(self.now, |(since, _)| since);
+        self.queue.retain(|(_, _, event)| !is_sound_of(event, turn));
         let cut: Vec<_> = self
             .playing
             .iter()
@@ -309,7 +347,7 @@ impl World {
         for (turn, seq, start, end) in cut {
             let share = now.since(start).as_secs_f32() / end.since(start).as_secs_f32();
             self.post(
-                now,
+                self.now,
                 Event::Speaker(SpeakerEvent::Heard(Heard {
                     turn,
                     seq,
@@ -318,7 +356,7 @@ impl World {
             );
         }
         self.playing.retain(|(t, ..)| *t != turn);
-        self.post(now, Event::Speaker(SpeakerEvent::Finished { turn }));
+        self.post(self.now, Event::Speaker(SpeakerEvent::Finished { turn }));
     }
 
     pub fn records(&self) -> Vec<&Turn> {
@@ -354,6 +392,16 @@ impl World {
     pub fn when(&self, wanted: impl Fn(&Effect) -> bool) -> Option<u64> {
         let found = self.log.iter().find(|(_, effect)| wanted(effect));
         found.map(|(at, _)| u64::try_from(at.since_start().as_millis()).unwrap())
+    }
+}
+
+fn is_sound_of(event: &Event, turn: TurnId) -> bool {
+    match event {
+        Event::Speaker(
+            SpeakerEvent::Audible { turn: t, .. } | SpeakerEvent::Finished { turn: t },
+        ) => *t == turn,
+        Event::Speaker(SpeakerEvent::Heard(heard)) => heard.turn == turn,
+        _ => false,
     }
 }
 

@@ -1,18 +1,21 @@
 //! What the checks say to what a machine may answer: permissions, devices, samples, room.
 
 use hark::audio::devices::{DeviceInfo, DeviceList};
-use hark::config::resolved::Audio;
+use hark::audio::echo::meter::EchoState;
+use hark::config::resolved::{Audio, EchoCancellation};
 use hark::control::HotkeyStatus;
 use hark::daemon::doctor::keys::{Asked, KeyState, daemon, push_to_talk};
 use hark::daemon::doctor::sound::{self, Heard};
 use hark::daemon::doctor::speech::{SelfTest, understood};
 use hark::daemon::doctor::{Check, Status, machine};
+use hark::daemon::echo::EchoRecord;
 use hark::platform::Permission;
 use hark::platform::hotkey::HotkeyError;
 use std::time::Duration;
 
 fn device(name: &str, rate: Option<u32>) -> DeviceInfo {
     DeviceInfo {
+        attached: hark::platform::audio::Attachment::Other,
         name: name.to_owned(),
         id: name.to_lowercase(),
         default: true,
@@ -36,6 +39,9 @@ fn wanting(input: &str) -> Audio {
         input: input.to_owned(),
         output: "default".to_owned(),
         prefer: Vec::new(),
+        echo_cancellation: EchoCancellation::Auto,
+        spare_headset: true,
+        yield_to_calls: true,
     }
 }
 
@@ -217,4 +223,41 @@ fn little_room_on_the_disk_or_in_memory_is_told_with_what_can_go() {
     assert_eq!(machine::memory(Some(4 << 30), 1 << 30).status, Status::Warn);
     assert_eq!(machine::memory(Some(16 << 30), 1 << 30).status, Status::Ok);
     assert_eq!(machine::memory(None, 1 << 30).status, Status::Skip);
+}
+
+#[test]
+fn how_echo_cancellation_fared_is_told_with_what_it_means() {
+    let record = |state| EchoRecord {
+        input: "MacBook Pro Microphone".to_owned(),
+        output: "MacBook Pro Speakers".to_owned(),
+        state,
+        removed_db: 31,
+        delay_ms: 40,
+    };
+    let judged = |state| sound::echo(EchoCancellation::Auto, Some(&record(state)));
+    let works = judged(EchoState::Converged);
+    assert_eq!(works.status, Status::Ok);
+    assert!(works.detail.contains("31 dB"), "{}", works.detail);
+    let fails = judged(EchoState::NotConverged);
+    assert_eq!(fails.status, Status::Warn);
+    assert!(
+        fails.detail.contains("only the wake phrase") && remedy(&fails).contains("headset"),
+        "{fails:?}"
+    );
+    assert_eq!(
+        sound::echo(EchoCancellation::Auto, None).status,
+        Status::Skip
+    );
+    assert_eq!(
+        sound::echo(EchoCancellation::Off, Some(&record(EchoState::Converged))).status,
+        Status::Skip
+    );
+}
+
+#[test]
+fn a_call_of_another_program_is_told() {
+    assert_eq!(sound::other_programs(true, Some(true)).status, Status::Warn);
+    assert_eq!(sound::other_programs(false, Some(true)).status, Status::Ok);
+    assert_eq!(sound::other_programs(true, Some(false)).status, Status::Ok);
+    assert_eq!(sound::other_programs(true, None).status, Status::Skip);
 }

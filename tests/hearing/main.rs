@@ -4,6 +4,7 @@
 
 mod clips;
 mod driver;
+mod gate;
 mod held;
 mod listening;
 mod segments;

@@ -84,13 +84,13 @@ fn a_device_that_gives_nonsense_does_not_poison_what_follows() {
 }
 
 /// Recordings of people, where the machine has them.
-fn assets() -> Option<PathBuf> {
+pub fn assets() -> Option<PathBuf> {
     let root = std::env::var("HARK_TEST_ASSETS").unwrap_or_else(|_| "../shared".to_owned());
     let folder = Path::new(&root).join("speech");
     folder.is_dir().then_some(folder)
 }
 
-fn decode(path: &Path) -> Vec<f32> {
+pub fn decode(path: &Path) -> Vec<f32> {
     use hark::audio::decode::{Input, decode_mono};
     decode_mono(Input::File(path), &mut |_| {}).unwrap().samples
 }

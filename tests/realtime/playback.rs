@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use hark::audio::Level;
 use hark::audio::playback::{PlaybackReader, PlaybackWriter, playback_ring};
+use hark::audio::reference::reference_ring;
 
 use crate::guard::allocations_in;
 
@@ -69,9 +71,15 @@ fn a_flush_empties_the_ring_in_the_next_block_and_nothing_old_follows() {
     assert!(play(&mut reader, 0).iter().all(|sample| *sample == 0.5));
     writer.request_flush();
     assert!(!writer.flushed(), "not before the callback has run");
+    let next = play(&mut reader, 0);
+    let fade = RATE as usize * 5 / 1_000;
     assert!(
-        play(&mut reader, 0).iter().all(|sample| *sample == 0.0),
-        "silent in the very next block"
+        next[..fade].windows(2).all(|pair| pair[1] < pair[0]),
+        "softer and softer for 5 ms, without a click"
+    );
+    assert!(
+        next[fade..].iter().all(|sample| *sample == 0.0),
+        "silent within the very next block"
     );
     assert!(writer.flushed());
     assert_eq!(
@@ -178,9 +186,14 @@ fn under_two_threads_flushes_and_writes_keep_their_order() {
         }
         heard
     });
-    // Each reply has its own level; after the acknowledgement of its flush it must never be heard again.
+    // Each reply has its own level and sign: after the acknowledgement of its flush it must never be heard again. The fade
+    // of a flush has the sign of its reply and any level below it.
+    let level = |reply: u16| {
+        let sign = if reply.is_multiple_of(2) { 1.0 } else { -1.0 };
+        sign * (0.5 + f32::from(reply) / 1_000.0)
+    };
     for reply in 1..=200_u16 {
-        writer.try_write(&[f32::from(reply) / 1_000.0; 3_000]);
+        writer.try_write(&[level(reply); 3_000]);
         std::thread::yield_now();
         writer.request_flush();
         while !writer.flushed() {
@@ -189,9 +202,123 @@ fn under_two_threads_flushes_and_writes_keep_their_order() {
     }
     stop.store(true, std::sync::atomic::Ordering::Release);
     let heard = device.join().unwrap();
-    assert!(
-        heard.windows(2).all(|pair| pair[0] <= pair[1]),
-        "an old reply came back"
-    );
+    // Two replies in a row have different signs, so the one before coming back would be two changes more.
+    let mut changes = 0;
+    for pair in heard.windows(2) {
+        changes += u32::from(pair[0].signum() != pair[1].signum());
+    }
+    assert!(changes < 200, "{changes} changes of reply in 200 replies");
     assert_eq!(writer.played(), writer.written());
+}
+
+#[test]
+fn ducking_is_a_ramp_of_less_than_60_ms_and_so_is_the_way_back() {
+    let (mut writer, mut reader) = ring();
+    writer.try_write(&vec![0.5; 40_000]);
+    play(&mut reader, 0);
+    writer.set_level(Level::Ducked);
+    let mut ducked = play(&mut reader, 0);
+    ducked.extend(play(&mut reader, 0));
+    ducked.extend(play(&mut reader, 0));
+    let step = ducked
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).abs())
+        .fold(0.0, f32::max);
+    assert!(step < 0.001, "no click: {step}");
+    let reached = ducked.iter().position(|sample| *sample <= 0.1).unwrap();
+    assert!(reached < 2_880, "{reached} samples");
+    assert!(ducked[reached..].iter().all(|sample| *sample == 0.1));
+    writer.set_level(Level::Full);
+    let mut back = Vec::new();
+    for _ in 0..5 {
+        back.extend(play(&mut reader, 0));
+    }
+    assert_eq!(back.last(), Some(&0.5));
+}
+
+#[test]
+fn held_sound_stops_within_10_ms_waits_and_goes_on_where_it_was() {
+    let (mut writer, mut reader) = ring();
+    let ramp: Vec<f32> = (0..20_000).map(|n| 0.2 + n as f32 / 100_000.0).collect();
+    writer.try_write(&ramp);
+    play(&mut reader, 0);
+    writer.set_level(Level::Held);
+    let held = play(&mut reader, 0);
+    assert!(held[480..].iter().all(|sample| *sample == 0.0));
+    let waiting = writer.played();
+    for _ in 0..50 {
+        assert!(play(&mut reader, 0).iter().all(|sample| *sample == 0.0));
+    }
+    assert!(writer.played() - waiting < 500, "nothing leaves meanwhile");
+    assert_eq!(
+        writer.starved(),
+        0,
+        "a silence that was asked for is no hole"
+    );
+    writer.set_level(Level::Full);
+    let mut after = Vec::new();
+    for _ in 0..6 {
+        after.extend(play(&mut reader, 0));
+    }
+    // 960 samples were played before, and 384 in the ramp of 8 ms.
+    let next = ramp[BLOCK + 384 + after.len() - 1];
+    assert!(
+        (after.last().unwrap() - next).abs() < 1e-4,
+        "{:?} instead of {next}",
+        after.last()
+    );
+}
+
+#[test]
+fn a_held_sound_that_is_flushed_is_never_heard_and_the_next_one_is_at_full_level() {
+    let (mut writer, mut reader) = ring();
+    writer.try_write(&vec![0.5; 20_000]);
+    play(&mut reader, 0);
+    writer.set_level(Level::Held);
+    play(&mut reader, 0);
+    writer.request_flush();
+    writer.set_level(Level::Full);
+    assert!(play(&mut reader, 0).iter().all(|sample| *sample == 0.0));
+    assert!(writer.flushed());
+    writer.try_write(&[0.25; BLOCK]);
+    assert!(play(&mut reader, 0).iter().all(|sample| *sample == 0.25));
+}
+
+#[test]
+fn the_reference_is_what_was_played_sample_for_sample_and_costs_no_allocation() {
+    let (mut writer, mut reader) = ring();
+    let (reference, mut heard) = reference_ring(RATE, Duration::from_secs(2));
+    reader.refer_to(reference);
+    let mut block = vec![9.0_f32; BLOCK * 2];
+    let (mut played, mut referred) = (Vec::new(), Vec::with_capacity(96_000));
+    for round in 0..40 {
+        writer.try_write(&[0.5; 700]);
+        writer.set_level([Level::Full, Level::Ducked, Level::Held][round % 3]);
+        if round % 7 == 6 {
+            writer.request_flush();
+        }
+        assert_eq!(allocations_in(|| reader.fill(&mut block, 0)), 0);
+        played.extend(block.chunks(2).map(|frame| frame[0]));
+        assert_eq!(
+            allocations_in(|| assert!(heard.drain(&mut referred))),
+            0,
+            "draining allocates nothing either"
+        );
+    }
+    assert!(played == referred);
+    assert!(played.contains(&0.0) && played.contains(&0.5));
+}
+
+#[test]
+fn a_reference_that_nobody_drains_is_thrown_away_whole() {
+    let (mut reference, mut heard) = reference_ring(RATE, Duration::from_millis(100));
+    for _ in 0..10 {
+        reference.push(&[0.1; 960]);
+    }
+    let mut into = Vec::new();
+    assert!(!heard.drain(&mut into), "there was a hole");
+    assert!(into.is_empty());
+    reference.push(&[0.2; 960]);
+    assert!(heard.drain(&mut into));
+    assert_eq!(into, [0.2; 960]);
 }

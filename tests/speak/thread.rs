@@ -27,11 +27,17 @@ struct World {
 
 impl World {
     fn with(synthesizer: impl Synthesizer + 'static, rate: u32) -> Self {
+        Self::patient(synthesizer, rate, Duration::ZERO)
+    }
+
+    /// With a grace for a lost loudspeaker.
+    fn patient(synthesizer: impl Synthesizer + 'static, rate: u32, grace: Duration) -> Self {
         let speaker = VirtualSpeaker::at(rate);
         let (sender, events) = channel();
         let speaking = Speaking::start(SpeakingParts {
             synthesizer: Box::new(synthesizer),
             sink: Box::new(speaker.clone()),
+            grace,
             clock: Clock::start(),
             on_event: Box::new(move |event| sender.send(event).unwrap()),
         });
@@ -366,6 +372,54 @@ fn a_lost_loudspeaker_fails_the_turn_and_another_one_serves_the_next() {
         4_800,
         "the new one runs at three times the rate"
     );
+}
+
+#[test]
+fn an_answer_waits_for_the_loudspeaker_that_replaces_a_lost_one() {
+    let mut world = World::patient(Scripted::at(RATE), RATE, Duration::from_secs(60));
+    world.say(ONE, 0, "0.1 16000");
+    world.send(SpeakCommand::End { turn: ONE });
+    world.until(160, |event| matches!(event, SpeakEvent::Audible { .. }));
+    world.speaker.state.lock().unwrap().lost = true;
+    world.until(160, |event| *event == SpeakEvent::SinkLost);
+    let old = world.speaker.clone();
+    world.speaker = VirtualSpeaker::at(RATE);
+    world.send(SpeakCommand::Sink(Box::new(world.speaker.clone())));
+    world.until(160, finished(ONE));
+    let handed_over = old.heard().len() + old.queued() + world.speaker.heard().len();
+    assert_eq!(handed_over, 16_000, "it goes on where it was");
+}
+
+#[test]
+fn a_loudspeaker_that_is_lost_while_nothing_is_said_is_noticed_before_the_next_word() {
+    let mut world = World::patient(Scripted::at(RATE), RATE, Duration::from_secs(60));
+    world.speaker.state.lock().unwrap().lost = true;
+    world.until(0, |event| *event == SpeakEvent::SinkLost);
+    world.say(ONE, 0, "0.1 1600");
+    world.send(SpeakCommand::End { turn: ONE });
+    world.speaker = VirtualSpeaker::at(RATE);
+    world.send(SpeakCommand::Sink(Box::new(world.speaker.clone())));
+    world.until(160, finished(ONE));
+}
+
+#[test]
+fn ducking_holding_and_going_on_reach_the_loudspeaker_and_a_hush_leaves_it_at_full_level() {
+    let mut world = World::scripted();
+    world.say(ONE, 0, "0.1 64000");
+    world.until(160, |event| matches!(event, SpeakEvent::Audible { .. }));
+    for command in [
+        SpeakCommand::Duck,
+        SpeakCommand::Pause,
+        SpeakCommand::Resume,
+        SpeakCommand::Pause,
+        SpeakCommand::Hush { turn: ONE },
+    ] {
+        world.send(command);
+    }
+    world.until(160, |event| matches!(event, SpeakEvent::Hushed { .. }));
+    let levels = world.speaker.state.lock().unwrap().levels.clone();
+    use hark::audio::Level::{Ducked, Full, Held};
+    assert_eq!(levels, [Ducked, Held, Full, Held, Full]);
 }
 
 #[test]

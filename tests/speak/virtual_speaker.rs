@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hark::audio::{AudioSink, PlaybackError};
+use hark::audio::{AudioSink, Level, PlaybackError};
 
 #[derive(Default)]
 pub struct State {
@@ -15,6 +15,7 @@ pub struct State {
     pub lost: bool,
     pub closed: bool,
     pub flushed: u64,
+    pub levels: Vec<Level>,
 }
 
 /// Copies are the same loudspeaker: one for the thread, one for the test.
@@ -67,6 +68,19 @@ impl AudioSink for VirtualSpeaker {
         state.queue.extend(&samples[..taken]);
         state.written += taken as u64;
         Ok(taken)
+    }
+
+    fn check(&mut self) -> Result<(), PlaybackError> {
+        if self.state.lock().unwrap().lost {
+            return Err(PlaybackError::Lost {
+                reason: "unplugged".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn set_level(&mut self, level: Level) {
+        self.state.lock().unwrap().levels.push(level);
     }
 
     fn written(&self) -> u64 {

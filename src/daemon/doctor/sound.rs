@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::super::echo::{EchoRecord, words};
 use super::bounded::{Stuck, within};
 use super::{Check, Setup};
 use crate::audio::capture::Microphone;
-use crate::audio::devices::{self, ChooseError, DeviceInfo, DeviceList};
+use crate::audio::devices::{self, ChooseError, DeviceInfo, DeviceList, Wanted};
+use crate::audio::echo::meter::EchoState;
 use crate::audio::{AudioSource, CaptureError, Captured};
-use crate::config::resolved::Audio;
+use crate::config::resolved::{Audio, EchoCancellation};
 use crate::platform::clock::Clock;
 use crate::platform::quiet::quietly;
 use crate::platform::{self, Permission};
@@ -37,6 +39,14 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
         Check::skip("microphone_sound", "there is no microphone to listen to")
     });
     found.push(loudspeaker(&list, audio));
+    found.push(echo(
+        audio.echo_cancellation,
+        super::super::echo::kept(&setup.places).as_ref(),
+    ));
+    found.push(other_programs(
+        audio.yield_to_calls,
+        platform::audio::another_program_listens(),
+    ));
     found
 }
 
@@ -72,7 +82,7 @@ pub fn permission(permission: Permission) -> Check {
 #[must_use]
 pub fn microphone(list: &DeviceList, audio: &Audio) -> Check {
     const NAME: &str = "microphone";
-    let choice = devices::choose(&list.inputs, &audio.input, &audio.prefer);
+    let choice = devices::choose_input(list, &wanted(audio));
     let without = "Without one, `hark transcribe FILE` and `hark run --input FILE` still work.";
     match choice {
         Ok(choice) => format_of(NAME, "audio.input", choice.device, &choice.why.to_string()),
@@ -92,9 +102,68 @@ pub fn microphone(list: &DeviceList, audio: &Audio) -> Check {
     }
 }
 
+/// How echo cancellation fared when the daemon last spoke, and who may interrupt it therefore.
+#[must_use]
+pub fn echo(setting: EchoCancellation, kept: Option<&EchoRecord>) -> Check {
+    const NAME: &str = "echo_cancellation";
+    if setting == EchoCancellation::Off {
+        return Check::skip(
+            NAME,
+            "switched off (audio.echo_cancellation): Hark hears nothing while it speaks",
+        );
+    }
+    let Some(record) = kept else {
+        return Check::skip(
+            NAME,
+            "not known yet: Hark has not spoken through a loudspeaker that its microphone may hear",
+        );
+    };
+    let devices = format!("{} and {}", record.input, record.output);
+    let told = words(record.state, record.removed_db, record.delay_ms).unwrap_or_default();
+    if record.state == EchoState::NotConverged {
+        return Check::warn(
+            NAME,
+            format!("{devices}: {told}"),
+            "use a headset, turn the loudspeaker down, or move it away from the microphone; then `hark run` and let it speak \
+             for ten seconds",
+        );
+    }
+    Check::ok(NAME, format!("{devices}: {told}"))
+}
+
+/// Whether another program listens, for which a daemon would stay quiet.
+#[must_use]
+pub fn other_programs(yields: bool, listens: Option<bool>) -> Check {
+    const NAME: &str = "other_programs";
+    match listens {
+        None => Check::skip(
+            NAME,
+            "this system does not tell whether other programs use a microphone",
+        ),
+        Some(false) => Check::ok(NAME, "no other program uses a microphone"),
+        Some(true) if yields => Check::warn(
+            NAME,
+            "another program uses a microphone: until it ends, Hark neither wakes nor speaks unasked",
+            "end the call or the recording, or set audio.yield_to_calls = false in the file that `hark config path` names",
+        ),
+        Some(true) => Check::ok(
+            NAME,
+            "another program uses a microphone, too (audio.yield_to_calls is off)",
+        ),
+    }
+}
+
+fn wanted(audio: &Audio) -> Wanted {
+    Wanted {
+        input: audio.input.clone(),
+        prefer: audio.prefer.clone(),
+        output: audio.output.clone(),
+        spare_headset: audio.spare_headset,
+    }
+}
+
 fn has_input(list: &DeviceList, audio: &Audio) -> bool {
-    devices::choose(&list.inputs, &audio.input, &audio.prefer)
-        .is_ok_and(|choice| choice.device.rate.is_some())
+    devices::choose_input(list, &wanted(audio)).is_ok_and(|choice| choice.device.rate.is_some())
 }
 
 /// Whether the configured loudspeaker is there, and its format.
@@ -266,8 +335,8 @@ pub fn told(name: &str, heard: Heard) -> Check {
 
 fn microphone_sound(audio: &Audio) -> Check {
     const NAME: &str = "microphone_sound";
-    let (wanted, prefer) = (audio.input.clone(), audio.prefer.clone());
-    match within(OPENING + LISTENING, move || listen(&wanted, &prefer)) {
+    let wanted = wanted(audio);
+    match within(OPENING + LISTENING, move || listen(wanted)) {
         Ok(Ok((name, samples))) => told(&name, judge(&samples)),
         Ok(Err(CaptureError::Denied)) => Check::denied(
             NAME,
@@ -283,8 +352,8 @@ fn microphone_sound(audio: &Audio) -> Check {
 }
 
 /// A second of sound, or what comes in [`LISTENING`]: some devices begin with half a second of zeros.
-fn listen(wanted: &str, prefer: &[String]) -> Result<(String, Vec<f32>), CaptureError> {
-    let mut microphone = quietly(|| Microphone::open(wanted, prefer))?;
+fn listen(wanted: Wanted) -> Result<(String, Vec<f32>), CaptureError> {
+    let mut microphone = quietly(|| Microphone::open_wanted(wanted))?;
     let format = microphone.format();
     let second = format.rate as usize * usize::from(format.channels.max(1));
     let clock = Clock::start();

@@ -16,7 +16,7 @@ pub use model::{backend, is_starter, library, llm_settings, speech_model, transc
 pub use notebook::notebook;
 pub use sound::{
     Source, Speaker, SpeakerHandle, SpeechWriter, decode_bytes, ear, ear_with, has_loudspeaker,
-    has_microphone, sink, source, speaker, voice,
+    has_microphone, sink, source, speaker, voice, wanted,
 };
 
 /// Events of an agent that may wait for whoever shows them.

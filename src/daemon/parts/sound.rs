@@ -11,10 +11,13 @@ use tokio::sync::mpsc;
 
 use super::super::conductor::Report;
 use super::super::{Input, Output, Pace};
+use crate::audio::cancelled::Cancelled;
 use crate::audio::capture::Microphone;
 use crate::audio::decode::{self, Decoded};
+use crate::audio::devices::Wanted;
 use crate::audio::file::{self, WavSink, WavSource, WavSourceSettings};
 use crate::audio::playback::Loudspeaker;
+use crate::audio::reference::Tap;
 use crate::audio::resample::Resampler;
 use crate::audio::{AudioSink, AudioSource, CaptureError, Format, PlaybackError, devices};
 use crate::config::Config;
@@ -41,7 +44,7 @@ pub struct Source {
     watch_zeros: bool,
 }
 
-/// Opens the input.
+/// Opens the input. With a `tap`, what the loudspeaker at its other end plays is removed from a microphone.
 ///
 /// # Errors
 /// The device or file cannot be used.
@@ -50,9 +53,10 @@ pub fn source(
     config: &Config,
     clock: Clock,
     hold: Option<Arc<AtomicBool>>,
+    tap: Option<&Tap>,
 ) -> anyhow::Result<Source> {
     match input {
-        Input::Device(wanted) => microphone(wanted, &config.audio.prefer),
+        Input::Device(name) => microphone(wanted(name, config), tap),
         Input::File { path, pace } => {
             let sound = decode_file(path)?;
             file_source(&path.display().to_string(), sound, *pace, clock, hold)
@@ -72,19 +76,51 @@ pub fn source(
     }
 }
 
-fn microphone(wanted: &str, prefer: &[String]) -> anyhow::Result<Source> {
-    let source = quietly(|| Microphone::open(wanted, prefer))?;
+/// The devices that the settings want, `input` in the place of the configured one.
+#[must_use]
+pub fn wanted(input: &str, config: &Config) -> Wanted {
+    Wanted {
+        input: input.to_owned(),
+        prefer: config.audio.prefer.clone(),
+        output: config.audio.output.clone(),
+        spare_headset: config.audio.spare_headset,
+    }
+}
+
+fn microphone(wanted: Wanted, tap: Option<&Tap>) -> anyhow::Result<Source> {
+    let source = quietly(|| Microphone::open_wanted(wanted.clone()))?;
     let name = source.name().to_owned();
-    let (wanted, prefer) = (wanted.to_owned(), prefer.to_vec());
-    let reopen = move || -> Result<Box<dyn AudioSource>, CaptureError> {
-        Ok(Box::new(quietly(|| Microphone::open(&wanted, &prefer))?))
+    let source = without_echo(source, tap)?;
+    let tap = tap.cloned();
+    let reopen = move || {
+        without_echo(
+            quietly(|| Microphone::open_wanted(wanted.clone()))?,
+            tap.as_ref(),
+        )
     };
     Ok(Source {
-        source: Box::new(source),
+        source,
         name,
         reopen: Box::new(reopen),
         watch_zeros: true,
     })
+}
+
+fn without_echo(
+    microphone: Microphone,
+    tap: Option<&Tap>,
+) -> Result<Box<dyn AudioSource>, CaptureError> {
+    let Some(tap) = tap else {
+        return Ok(Box::new(microphone));
+    };
+    let name = microphone.name().to_owned();
+    match Cancelled::new(Box::new(microphone), tap.clone()) {
+        Ok(cancelled) => Ok(Box::new(cancelled)),
+        Err(error) => Err(CaptureError::Unusable {
+            name,
+            reason: error.to_string(),
+        }),
+    }
 }
 
 fn file_source(
@@ -195,7 +231,7 @@ pub fn ear_with(source: Source, config: &Config, clock: Clock, tell: Tell) -> an
 #[must_use]
 pub fn has_microphone(config: &Config) -> bool {
     let list = quietly(devices::list);
-    devices::choose(&list.inputs, &config.audio.input, &config.audio.prefer)
+    devices::choose_input(&list, &wanted(&config.audio.input, config))
         .is_ok_and(|choice| choice.device.rate.is_some())
 }
 
@@ -211,10 +247,14 @@ pub fn has_loudspeaker(config: &Config) -> bool {
 ///
 /// # Errors
 /// The device or file cannot be used.
-pub fn sink(output: &Output, clock: Clock) -> Result<(Box<dyn AudioSink>, String), PlaybackError> {
+pub fn sink(
+    output: &Output,
+    clock: Clock,
+    tap: Option<&Tap>,
+) -> Result<(Box<dyn AudioSink>, String), PlaybackError> {
     match output {
         Output::Device(wanted) => {
-            let speaker = quietly(|| Loudspeaker::open(wanted))?;
+            let speaker = quietly(|| Loudspeaker::open_heard(wanted, tap))?;
             let name = speaker.name().to_owned();
             Ok((Box::new(speaker), name))
         }
@@ -256,8 +296,9 @@ pub fn speaker(
     output: &Output,
     clock: Clock,
     reports: mpsc::Sender<Report>,
+    tap: Option<Tap>,
 ) -> anyhow::Result<Speaker> {
-    let (sink, name) = sink(output, clock)?;
+    let (sink, name) = sink(output, clock, tap.as_ref())?;
     let synthesizer = voice(config)?;
     let on_event = Box::new(move |event| {
         // After the conductor's end nobody wants to know.
@@ -266,6 +307,10 @@ pub fn speaker(
     let parts = SpeakingParts {
         synthesizer,
         sink,
+        grace: match output {
+            Output::Device(_) => GRACE,
+            Output::File { .. } => Duration::ZERO,
+        },
         clock,
         on_event,
     };
@@ -278,6 +323,7 @@ pub fn speaker(
         thread: SpeakerHandle {
             speaking,
             device,
+            tap,
             mending: Arc::default(),
         },
         name,
@@ -327,9 +373,14 @@ pub struct SpeakerHandle {
     speaking: Arc<Speaking>,
     /// The device to open again when it is lost; a file is not opened twice.
     device: Option<String>,
+    /// Where it tells what it plays.
+    tap: Option<Tap>,
     /// Set while a thread looks for the loudspeaker.
     mending: Arc<AtomicBool>,
 }
+
+/// How long an answer waits for another loudspeaker: the attempts of `mend` up to the fourth.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Pauses between attempts to open a lost loudspeaker again: 6 s in all, then at the next failure again.
 const REOPEN_MS: [u64; 6] = [100, 400, 900, 1_200, 1_500, 2_000];
@@ -356,13 +407,14 @@ impl SpeakerHandle {
             return;
         }
         let (speaking, mending) = (Arc::downgrade(&self.speaking), Arc::clone(&self.mending));
+        let tap = self.tap.clone();
         let work = move || {
             for pause in REOPEN_MS {
                 std::thread::sleep(Duration::from_millis(pause));
                 let Some(speaking) = speaking.upgrade() else {
                     break;
                 };
-                match quietly(|| Loudspeaker::open(&wanted)) {
+                match quietly(|| Loudspeaker::open_heard(&wanted, tap.as_ref())) {
                     Ok(speaker) => {
                         let told = speaking
                             .try_send(SpeakCommand::Sink(Box::new(speaker)))

@@ -1,5 +1,6 @@
-//! macOS: folders, memory, the main loop, the microphone's permission, the volume, and the system's voice.
+//! macOS: folders, memory, the main loop, the microphone's permission, devices, the volume, and the system's voice.
 
+mod audio;
 mod keys;
 mod memory;
 mod speech;
@@ -15,6 +16,7 @@ use super::command::run;
 use super::directories::Directories;
 use super::volume::{Volume, VolumeError};
 
+pub(super) use audio::{another_program_listens, attachment};
 pub(super) use keys::{hotkey_display, on_main_thread, secure_input};
 pub(super) use memory::{
     available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, pressure, processes,

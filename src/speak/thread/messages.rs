@@ -23,9 +23,12 @@ pub enum SpeakCommand {
         /// Which.
         turn: TurnId,
     },
-    /// Stop feeding the loudspeaker: it falls silent within [`super::LEAD`].
+    /// Speak softly: somebody may be speaking.
+    Duck,
+    /// Fall silent where the sound is, within one block of the device; a sink that cannot hold what it has falls silent
+    /// within [`super::LEAD`].
     Pause,
-    /// Go on where [`Self::Pause`] stopped.
+    /// Go on where [`Self::Pause`] stopped, at full level.
     Resume,
     /// Play through another loudspeaker from now on (the old one was lost or is no longer wanted).
     Sink(Box<dyn AudioSink>),
@@ -66,6 +69,9 @@ pub enum SpeakEvent {
         /// The turn.
         turn: TurnId,
     },
+    /// The loudspeaker is gone. What is being said waits for [`SpeakCommand::Sink`] as long as the parts allow, then its turns
+    /// fail.
+    SinkLost,
     /// The turn cannot be said to its end; what could be was.
     Failed {
         /// The turn.
