@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hark::agent::consent::{Permission, Permissions};
+use hark::agent::notebook::Notebook;
 use hark::agent::tools::Toolbox;
 use hark::config::{self, Places, Request};
 use hark::daemon::conductor::Report;
@@ -16,7 +17,6 @@ use hark::llm::{
     BackendInfo, ChatRequest, Delta, DeltaStream, FinishReason, LlmBackend, LlmError, Message,
     ToolCall, Usage,
 };
-use hark::platform::clock::Clock;
 use hark::private::Private;
 use hark::time::{Anchor, Mono, SamplePos, Span, duration_to_samples};
 use serde_json::Value;
@@ -125,6 +125,7 @@ pub enum Ear {
 
 pub struct Conversation {
     pub desk: Desk,
+    pub notebook: Arc<Notebook>,
     pub backend: Arc<Scripted>,
     pub now: Mono,
     turn: TurnId,
@@ -154,13 +155,15 @@ impl Conversation {
         let (config, _) = config::load(&places, &request).unwrap();
         let backend = Scripted::new(answers);
         let shared: Box<dyn LlmBackend> = Box::new(Shared(Arc::clone(&backend)));
-        let mut desk = Desk::new(&config, Some(shared), Clock::start(), Stay::Daemon);
+        let notebook = Arc::new(Notebook::in_memory().unwrap());
+        let mut desk = Desk::new(&config, Some(shared), Arc::clone(&notebook), Stay::Daemon);
         let rules = rules
             .iter()
             .map(|(name, permission)| ((*name).to_owned(), *permission));
-        desk.equip(tools, Permissions::new(rules), Box::new(String::new));
+        desk.equip(tools, Permissions::new(rules));
         Self {
             desk,
+            notebook,
             backend,
             now: Mono::from_millis(1_000),
             turn: TurnId(0),

@@ -136,11 +136,8 @@ async fn facts_stand_behind_the_instructions_and_change_nothing_before_them() {
     let mut talk = Conversation::new(&usual(&log), [says("Yes."), says("Yes.")]);
     talk.say("is it so").await;
     let without = talk.sent()[0].content.clone();
-    talk.desk.equip(
-        &usual(&log),
-        hark::agent::consent::Permissions::default(),
-        Box::new(|| "- The user is called Ann.".to_owned()),
-    );
+    let now = hark::platform::clock::wall().timestamp();
+    talk.notebook.remember("I am called Ann.", now).unwrap();
     talk.say("who am I").await;
     let with = talk.sent()[0].content.clone();
     assert!(with.starts_with(&without) && with.ends_with("called Ann."));
