@@ -30,6 +30,10 @@ pub const STALLED: Duration = Duration::from_secs(30);
 /// Pieces that may wait for the connection's task.
 pub const PIECES: usize = 64;
 
+/// How often, and after which pause, a backend that says it is loading its model is asked again: a minute in all.
+const LOADS: u32 = 600;
+const LOADING: Duration = Duration::from_millis(100);
+
 /// Tokens of a reply where the client sets no limit and the backend's own would be 512.
 const NO_LIMIT: u64 = 8_192;
 
@@ -126,6 +130,7 @@ async fn run(shared: &Shared, ask: &Ask, class: Class, sink: &mut Sink) -> Resul
     let seed = shared.number();
     let mut resume = Resume::default();
     let mut retried = false;
+    let mut loads = 0;
     loop {
         let request = prepare(ask, &backend, seed).await;
         let attempt = match request {
@@ -145,6 +150,15 @@ async fn run(shared: &Shared, ask: &Ask, class: Class, sink: &mut Sink) -> Resul
             Attempt::GaveWay => {
                 ticket.wait_again().await?;
                 resume.restart();
+                sink.restart(ask.endpoint);
+            }
+            // llama-server says so at once; the others keep the request waiting themselves.
+            Attempt::Failed {
+                error: LlmError::Loading,
+                came: false,
+            } if loads < LOADS => {
+                loads += 1;
+                tokio::time::sleep(LOADING).await;
             }
             Attempt::Failed { error, came } => {
                 let again = !retried && !came && is_worth_a_retry(&error);
@@ -281,6 +295,13 @@ enum Sink {
 impl Sink {
     fn is_whole(&self) -> bool {
         matches!(self, Self::Whole(_))
+    }
+
+    /// The reply begins anew: what was put together is thrown away, what was sent stays sent.
+    fn restart(&mut self, endpoint: Endpoint) {
+        if let Self::Whole(collect) = self {
+            **collect = Collect::new(endpoint);
+        }
     }
 
     async fn event(&mut self, event: Value) -> Result<(), Stop> {

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use reqwest::Response;
 use serde_json::{Map, Value, json};
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::backends::LlmSettings;
 use super::decode::{error_message, inner_message, is_too_long};
 use super::dialect::Dialect;
-use super::http::SetupError;
+use super::http::{Http, Refusal, SetupError};
 use super::ndjson::NdjsonParser;
 use super::ollama::Ollama;
 use super::openai::{Flavour, OpenAi, OpenAiSettings};
@@ -100,10 +101,15 @@ impl Upstream {
                 body.insert("model".to_owned(), json!(ollama.model().await?));
                 ollama.own(body);
             }
-            Server::OpenAi(openai) => match openai.model().await {
-                Some(model) => drop(body.insert("model".to_owned(), json!(model))),
-                None => drop(body.shift_remove("model")),
-            },
+            Server::OpenAi(openai) => {
+                match openai.model().await {
+                    Some(model) => drop(body.insert("model".to_owned(), json!(model))),
+                    None => drop(body.shift_remove("model")),
+                }
+                if openai.is_strict() && has_default_thinking(body) {
+                    body.shift_remove(TEMPLATE_ARGUMENTS);
+                }
+            }
         }
         Ok(())
     }
@@ -146,24 +152,23 @@ impl Upstream {
     /// # Errors
     /// What a refusal means, or that nobody answers.
     pub async fn stream(&self, path: &str, body: &Map<String, Value>) -> Result<Reply, LlmError> {
-        let bytes = serde_json::to_vec(body).expect("JSON serialises");
-        let http = match &self.server {
-            Server::Ollama(ollama) => ollama.http(),
-            Server::OpenAi(openai) => openai.http(),
-        };
-        let response = match http.post(path, bytes).await? {
-            Ok(response) => response,
-            Err(refusal) => {
-                return Err(match &self.server {
-                    Server::Ollama(ollama) => ollama.refused(&refusal),
-                    Server::OpenAi(openai) => openai.refused(&refusal),
-                });
+        let response = match self.post(path, body).await? {
+            Err(refusal) if self.takes_offence(&refusal, body) => {
+                let mut plain = body.clone();
+                plain.shift_remove(TEMPLATE_ARGUMENTS);
+                let response = self.post(path, &plain).await?;
+                if let (Ok(_), Server::OpenAi(openai)) = (&response, &self.server) {
+                    openai.set_strict();
+                }
+                response
             }
+            other => other,
         };
+        let response = response.map_err(|refusal| self.meaning(&refusal))?;
         if let Server::OpenAi(openai) = &self.server {
             openai.check_kind(&response)?;
         }
-        let silence = http.timeouts().silence;
+        let silence = self.http().timeouts().silence;
         Ok(Reply {
             body: Some(Box::pin(response.bytes_stream())),
             parser: match self.dialect() {
@@ -183,20 +188,9 @@ impl Upstream {
     /// As [`Self::stream`].
     pub async fn whole(&self, path: &str, body: &Map<String, Value>) -> Result<Value, LlmError> {
         const ENOUGH: usize = 64 << 20;
-        let bytes = serde_json::to_vec(body).expect("JSON serialises");
-        let http = match &self.server {
-            Server::Ollama(ollama) => ollama.http(),
-            Server::OpenAi(openai) => openai.http(),
-        };
-        let response = match http.post(path, bytes).await? {
-            Ok(response) => response,
-            Err(refusal) => {
-                return Err(match &self.server {
-                    Server::Ollama(ollama) => ollama.refused(&refusal),
-                    Server::OpenAi(openai) => openai.refused(&refusal),
-                });
-            }
-        };
+        let response = self.post(path, body).await?;
+        let response = response.map_err(|refusal| self.meaning(&refusal))?;
+        let http = self.http();
         let mut stream = response.bytes_stream();
         let mut text = Vec::new();
         let seconds = http.timeouts().silence.as_secs();
@@ -223,12 +217,48 @@ impl Upstream {
     /// # Errors
     /// Nobody answers in time.
     pub async fn get(&self, path: &str) -> Result<(u16, String), LlmError> {
-        let http = match &self.server {
-            Server::Ollama(ollama) => ollama.http(),
-            Server::OpenAi(openai) => openai.http(),
-        };
+        let http = self.http();
         http.get(&format!("{}{path}", http.base())).await
     }
+
+    fn http(&self) -> &Http {
+        match &self.server {
+            Server::Ollama(ollama) => ollama.http(),
+            Server::OpenAi(openai) => openai.http(),
+        }
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        body: &Map<String, Value>,
+    ) -> Result<Result<Response, Refusal>, LlmError> {
+        let bytes = serde_json::to_vec(body).expect("JSON serialises");
+        self.http().post(path, bytes).await
+    }
+
+    fn meaning(&self, refusal: &Refusal) -> LlmError {
+        match &self.server {
+            Server::Ollama(ollama) => ollama.refused(refusal),
+            Server::OpenAi(openai) => openai.refused(refusal),
+        }
+    }
+
+    /// Whether the field by which we ask for no thinking may be why a strict server refuses.
+    fn takes_offence(&self, refusal: &Refusal, body: &Map<String, Value>) -> bool {
+        matches!(refusal.status, 400 | 422)
+            && matches!(self.server, Server::OpenAi(_))
+            && has_default_thinking(body)
+            && !matches!(self.meaning(refusal), LlmError::TooLong { .. })
+    }
+}
+
+/// Arguments of the chat template, among them whether to think.
+const TEMPLATE_ARGUMENTS: &str = "chat_template_kwargs";
+
+/// Whether the request says no more to the template than what we say of ourselves.
+fn has_default_thinking(body: &Map<String, Value>) -> bool {
+    body.get(TEMPLATE_ARGUMENTS) == Some(&json!({"enable_thinking": false}))
 }
 
 /// One thing in a reply.

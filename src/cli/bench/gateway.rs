@@ -33,9 +33,9 @@ pub struct GatewayBenchArgs {
     /// Numbers of clients at a time
     #[arg(long, value_delimiter = ',', default_values_t = [1, 50, 200])]
     clients: Vec<usize>,
-    /// Requests on each way, for each number of clients
-    #[arg(long, default_value_t = 600)]
-    requests: usize,
+    /// Seconds for each number of clients (a single one gets at least 100 requests on each way)
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
     /// Tokens of a reply
     #[arg(long, default_value_t = 20)]
     tokens: usize,
@@ -158,8 +158,10 @@ async fn level(
     clients: usize,
     ways: [Target; 2],
 ) -> anyhow::Result<Level> {
-    let each = args.requests.div_ceil(clients);
     let reply = Duration::from_millis(args.token_ms) * u32::try_from(args.tokens)?;
+    let in_time =
+        Duration::from_secs(args.seconds).as_secs_f64() / (2.0 * reply.as_secs_f64().max(0.001));
+    let each = (in_time as usize).max(100_usize.div_ceil(clients));
     let mut tasks = JoinSet::new();
     for number in 0..clients {
         let ways = ways.clone();

@@ -129,6 +129,16 @@ impl OpenAi {
         &self.http
     }
 
+    /// Whether the server refuses `chat_template_kwargs`.
+    pub(super) fn is_strict(&self) -> bool {
+        self.strict.load(Ordering::Relaxed)
+    }
+
+    /// It took a request without `chat_template_kwargs` that it had refused with them.
+    pub(super) fn set_strict(&self) {
+        self.strict.store(true, Ordering::Relaxed);
+    }
+
     /// What a refusal of a request that we did not write means.
     pub(super) fn refused(&self, refusal: &Refusal) -> LlmError {
         self.meaning(refusal, None)
