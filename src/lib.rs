@@ -28,13 +28,14 @@
 //! | `speak`, `speak-voice` | the sink; the synthesizer | the command queue | the turn fails and is recorded |
 //! | output callback (real time) | the ring's consumer | nothing | plays silence and counts it |
 //! | control (tasks) | the control socket, the queues of those who follow the events | clients | a slow reader is dropped |
+//! | `gateway` | its clients' connections and their replies | clients, the backend | admission says "busy, retry after" |
 //! | `store` | the SQLite connection | its queue | keeps turns in memory, tells once |
 //!
 //! # Layers
 //!
 //! **core** (pure, synchronous: [`time`], [`ids`], [`private`], [`flow`], [`dialogue`], and the files that `tests/house.rs`
-//! lists) ← **edge** ([`audio`], [`hearing`], [`transcribe`], [`llm`], [`agent`], [`speak`], [`transcripts`], [`models`],
-//! [`config`], [`control`], [`platform`]) ← **wiring** ([`daemon`], [`cli`]). Three clocks are never mixed: [`time::SamplePos`] measures
+//! lists) ← **edge** ([`audio`], [`hearing`], [`transcribe`], [`llm`], [`agent`], [`gateway`], [`speak`], [`transcripts`],
+//! [`models`], [`config`], [`control`], [`platform`]) ← **wiring** ([`daemon`], [`cli`]). Three clocks are never mixed: [`time::SamplePos`] measures
 //! speech, [`time::Mono`] measures waiting, wall time is stamped once, by the store.
 
 pub mod agent;

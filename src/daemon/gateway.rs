@@ -5,10 +5,10 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::parts;
@@ -78,10 +78,11 @@ impl Seats {
     }
 }
 
-/// A gateway that answers.
+/// A gateway that answers, on a thread of its own: a reply's tasks then wake each other without waking a core, and nothing
+/// that clients do can delay the conductor.
 #[derive(Debug)]
 pub struct Running {
-    task: JoinHandle<()>,
+    thread: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
 }
 
@@ -89,8 +90,9 @@ impl Running {
     /// Lets running replies end, for two seconds at most.
     pub async fn close(self) {
         self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the gateway failed");
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(Ok(())))) {
+            tracing::error!("the gateway did not end well");
         }
     }
 }
@@ -138,9 +140,9 @@ fn run(
     config: &Config,
     places: &Places,
     seats: &Seats,
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     door: Door,
-) -> Running {
+) -> std::io::Result<Running> {
     let parts = gateway::Parts {
         door,
         gate: Arc::clone(&seats.model),
@@ -150,8 +152,20 @@ fn run(
         say: (config.tts.engine != Voice::None).then(|| voice(config)),
     };
     let stop = CancellationToken::new();
-    let task = tokio::spawn(gateway::serve(listener, parts, stop.clone()));
-    Running { task, stop }
+    let token = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let thread = std::thread::Builder::new()
+        .name("gateway".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener)?;
+                gateway::serve(listener, parts, token).await;
+                Ok(())
+            })
+        })?;
+    Ok(Running { thread, stop })
 }
 
 /// Finds the backend that the settings name, or the one that answers.
