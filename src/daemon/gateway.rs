@@ -119,13 +119,9 @@ pub async fn start(
         );
     }
     tracing::info!(%address, "the gateway answers");
-    Ok(Some(run(
-        config,
-        places,
-        seats,
-        listener,
-        Door::new(address, token),
-    )))
+    let door = Door::new(address, token);
+    let listener = listener.into_std()?;
+    Ok(Some(run(config, places, seats, listener, door)?))
 }
 
 /// As [`start`], beside a conversation: what stops the gateway is told and stops nothing else.
