@@ -180,9 +180,9 @@ pub async fn hotkey(
             let problem = format!("{error}; {}", error.remedy());
             if matches!(error, HotkeyError::NoDisplay { .. }) {
                 // On a machine without a screen nobody misses it.
-                tracing::info!(problem, "there is no push-to-talk key");
+                tracing::info!(%problem, "there is no push-to-talk key");
             } else {
-                tracing::warn!(problem, "there is no push-to-talk key");
+                tracing::warn!(%problem, "there is no push-to-talk key");
             }
             status.problem = Some(problem);
             (None, status)

@@ -275,8 +275,19 @@ impl Segmenter {
                 at: open.speech.start,
             });
         }
-        let utterance = self.take(self.marks.len(), open.speech);
+        // People press, think, speak, and let go late: the silence around what they said is of no use to the transcriber,
+        // and small models understand nothing after seconds of it.
+        let before = open.speech.start.since(self.start()) / FRAME;
+        let spare = before.saturating_sub(self.settings.pre_roll.div_ceil(FRAME));
+        self.drop_front(usize::try_from(spare).unwrap_or(0));
+        let said = open.speech.end.since(self.start()) / FRAME;
+        let kept = said + self.settings.end_silence.div_ceil(FRAME);
+        let kept = usize::try_from(kept)
+            .unwrap_or(usize::MAX)
+            .min(self.marks.len());
+        let utterance = self.take(kept, open.speech);
         out.push(SegmentEvent::Held(Some(utterance)));
+        self.keep_pre_roll();
     }
 
     /// Ends what is open now, without waiting for silence: the source ended, or the user released the key.

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use global_hotkey::hotkey::HotKey;
+use global_hotkey::hotkey::{HotKey, HotKeyParseError};
 use global_hotkey::{GlobalHotKeyEvent, GlobalHotKeyManager, HotKeyState};
 
 use super::system;
@@ -130,12 +130,17 @@ pub fn check(key: &str) -> Result<(), HotkeyError> {
 }
 
 fn parse(key: &str) -> Result<HotKey, HotkeyError> {
-    key.parse().map_err(
-        |error: global_hotkey::hotkey::HotKeyParseError| HotkeyError::Unreadable {
+    key.parse()
+        .map_err(|error: HotKeyParseError| HotkeyError::Unreadable {
             key: key.to_owned(),
-            reason: error.to_string(),
-        },
-    )
+            reason: match error {
+                HotKeyParseError::UnsupportedKey(name) => format!("there is no key {name}"),
+                HotKeyParseError::EmptyToken(_) => "a part of it is empty".to_owned(),
+                HotKeyParseError::InvalidFormat(_) => {
+                    "one key comes after the modifiers".to_owned()
+                }
+            },
+        })
 }
 
 /// Registers `key` and tells `listener` of every stroke. Not to be called on the main thread: on macOS the work is done

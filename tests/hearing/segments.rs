@@ -308,6 +308,14 @@ fn of_speech_that_was_under_way_for_long_only_the_pre_roll_belongs_to_the_key() 
 }
 
 #[test]
+fn the_silence_around_what_was_said_with_the_key_held_is_left_away() {
+    let events = run_held(&talk(200, 30, 100), 5, 320);
+    assert_eq!(letters(&events), "osph");
+    // As of any other utterance: 10 frames before, and the 19 of the end silence after.
+    assert_eq!(utterances(&events)[0].span, frames(190..249));
+}
+
+#[test]
 fn no_silence_ends_a_held_utterance_and_a_short_sound_is_enough() {
     let pauses = [talk(0, 1, 100), talk(0, 2, 50)].concat();
     let events = run_held(&pauses, 0, 140);
