@@ -341,6 +341,13 @@ impl Desk {
             Action::Volume(change) => {
                 return Answering::Later(change_volume(turn, change, intent.kind, intent.say));
             }
+            // Off the record nothing is written, also where the words ask for it.
+            action if self.set_aside.is_some() && pad::keeps_words(&action) => {
+                return Answering::Now {
+                    events: said(turn, intent.kind, NOT_WRITING),
+                    text: Private::from(NOT_WRITING),
+                };
+            }
             action => {
                 let notebook = Arc::clone(&self.notebook);
                 let mut say = intent.say;
@@ -368,7 +375,9 @@ impl Desk {
         };
         self.history.fit(limits.prompt_tokens / 2);
         let journal = self.asked.as_ref().map(|(_, _, journal)| journal.clone());
-        let (tools, permissions) = self.equipment.offer(&question.content);
+        let (tools, permissions) = self
+            .equipment
+            .offer(&question.content, self.set_aside.is_some());
         let system = prompt::system(
             &self.persona.name,
             self.persona.character.as_deref(),
@@ -639,6 +648,8 @@ fn apply(change: VolumeChange) -> Result<Option<String>, volume::VolumeError> {
 }
 
 /// What is said where nobody stays to whom a switch would matter.
+const NOT_WRITING: &str =
+    "We are off the record, so I write nothing down. Say back on the record first.";
 const ONLY_RUNNING: &str = "Only the running assistant can do that. Say it to that one, or use hark off-record and hark mute.";
 
 /// The intent's name in receipts and records.

@@ -45,6 +45,14 @@ pub(super) fn write(
     })
 }
 
+/// Whether carrying it out writes words of the user to the disk.
+pub(super) fn keeps_words(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::SetTimer { .. } | Action::Set(_) | Action::Remember(_)
+    )
+}
+
 /// Ends the rings under way, in the background.
 pub(super) fn silence(notebook: &Arc<Notebook>) {
     let now = clock::wall();

@@ -261,7 +261,10 @@ impl Segmenter {
 
     /// The key was only tapped: what was begun goes on, and silence ends it like any other.
     pub const fn let_go(&mut self) {
-        self.held = None;
+        // One that is being closed is waited for.
+        if matches!(self.held, Some(Held::Down)) {
+            self.held = None;
+        }
     }
 
     fn close_held(&mut self, out: &mut Vec<SegmentEvent>) {

@@ -126,7 +126,7 @@ fn a_key_that_cannot_be_had_is_told_and_hark_runs_on() {
         ("WAYLAND_DISPLAY", "wayland-0".to_owned()),
     ];
     let headless = vec![("HARK_HOTKEY_PUSH_TO_TALK", "ctrl+alt+space".to_owned())];
-    let nobody = vec![("DISPLAY", ":64999".to_owned())];
+    let nobody = vec![("DISPLAY", ":9999".to_owned())];
     let cases = [
         (
             display.settings("ctrl+alt+space"),

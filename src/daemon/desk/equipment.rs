@@ -33,8 +33,9 @@ impl Equipment {
         self.registry = Some(registry);
     }
 
-    /// What is offered for `question`, and what each may do: the laid ones always, the others as far as their budget goes.
-    pub(super) fn offer(&mut self, question: &str) -> (Toolbox, Permissions) {
+    /// What is offered for `question`, and what each may do: the laid ones always, the others as far as their budget goes;
+    /// `off_record` none of ours that writes words down.
+    pub(super) fn offer(&mut self, question: &str, off_record: bool) -> (Toolbox, Permissions) {
         let Some(registry) = &self.registry else {
             return (self.laid.clone(), self.permissions.clone());
         };
@@ -47,6 +48,15 @@ impl Equipment {
             let name = tool.spec().name;
             rules.extend(self.permissions.of(&name).map(|rule| (name, rule)));
         }
+        let silent = |name: &str| !(off_record && WRITERS.contains(&name));
+        let chosen = Toolbox::new(
+            chosen
+                .all()
+                .iter()
+                .filter(|tool| silent(&tool.spec().name))
+                .cloned()
+                .collect(),
+        );
         for tool in chosen.all() {
             let name = tool.spec().name;
             let rule = registry.permission(&name).map(|rule| match rule {
@@ -60,3 +70,14 @@ impl Equipment {
         (Toolbox::new(all.collect()), Permissions::new(rules))
     }
 }
+
+/// Our own tools that write words of the user to the disk.
+const WRITERS: &[&str] = &[
+    "add_event",
+    "add_note",
+    "add_reminder",
+    "remember_fact",
+    "set_alarm",
+    "set_reminder",
+    "set_timer",
+];
