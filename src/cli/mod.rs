@@ -381,7 +381,15 @@ mod tests {
             for line in code {
                 for (at, start) in line.match_indices("`hark ") {
                     let rest = &line[at + start.len()..];
-                    let verb: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+                    let verb: String = rest
+                        .chars()
+                        .take_while(|c| c.is_ascii_lowercase() || *c == '-')
+                        .collect();
+                    let verb = if verb.starts_with('-') {
+                        String::new()
+                    } else {
+                        verb
+                    };
                     found.push((verb, path.display().to_string()));
                 }
             }

@@ -105,6 +105,9 @@ impl Door {
             return false;
         }
         let name = name.trim_end_matches('.');
+        if name.starts_with('[') != name.ends_with(']') {
+            return false;
+        }
         name.eq_ignore_ascii_case("localhost")
             || name
                 .trim_start_matches('[')

@@ -281,7 +281,8 @@ impl Supervisor {
 
     async fn start(&mut self, kind: Kind, told: &mut Vec<Told>) -> Event {
         // An Ollama that runs without a model only has to load one.
-        let runs = kind == Kind::Ollama && self.settings.serving(kind).is_some();
+        let ours = self.children.iter().any(|(other, _)| *other == kind) && !self.has_ended(kind);
+        let runs = ours || (kind == Kind::Ollama && self.settings.serving(kind).is_some());
         if !runs && let Err(error) = self.spawn(kind) {
             told.push(Told::Trouble(format!(
                 "{} cannot be started: {error}",

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn noise(level: f32, seed: usize) -> Samples {
-        let mut state = seed as u32 * 2_654_435_761 + 1;
+        let mut state = (seed as u32).wrapping_mul(2_654_435_761).wrapping_add(1);
         std::array::from_fn(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             level * ((state >> 8) as f32 / 8_388_608.0 - 1.0)

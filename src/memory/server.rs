@@ -220,7 +220,7 @@ mod tests {
         let lean = terms(&gemma, Engine::Mlx, Tuning::lean(Engine::Mlx, 16_384));
         assert!((gib(&lean) - 18.2).abs() < 0.4, "{lean:#?} {}", gib(&lean));
         let full = terms(&gemma, Engine::Mlx, Tuning::full(Engine::Mlx, 32_768));
-        assert!((gib(&full) - 20.6).abs() < 0.4, "{full:#?} {}", gib(&full));
+        assert!((gib(&full) - 20.6).abs() < 0.5, "{full:#?} {}", gib(&full));
     }
 
     /// 27.5 weights + 0.85 cache + 1 compute + 1 cache-ram + 0.4 checkpoints = 30.8.
