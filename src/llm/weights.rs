@@ -117,7 +117,7 @@ fn from_gguf(path: &Path) -> Result<Shape, WeightsError> {
     let length = file.metadata().map_err(|reason| io(path, reason))?.len();
     let mut head = Vec::new();
     loop {
-        let more = (head.len() as u64).max(FIRST_READ).min(MOST_HEAD);
+        let more = (head.len() as u64).clamp(FIRST_READ, MOST_HEAD);
         let read = (&mut file)
             .take(more)
             .read_to_end(&mut head)

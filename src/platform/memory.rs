@@ -42,12 +42,11 @@ pub fn gpu_limit_bytes() -> Option<u64> {
     system::gpu_limit_bytes()
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn memory_that_is_taken_shows_in_the_footprint_of_this_process() {
         let own = std::process::id();
         let before = footprint_bytes(own).unwrap();
