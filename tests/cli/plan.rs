@@ -64,8 +64,14 @@ fn its_document_has_the_promised_keys() {
     ];
     assert_eq!(keys(&plan)[..7], promised);
     assert_eq!(keys(&plan["parts"][0]), ["part", "bytes", "source"]);
-    assert_eq!(plan["context_tokens"][0], 16_384);
-    assert!(plan["advice"][0].as_str().unwrap().contains("16384 tokens"));
+    // The voice comes first, so the context of the language model gives way.
+    assert_eq!(plan["context_tokens"][0], 8_192);
+    assert!(
+        plan["advice"][0]
+            .as_str()
+            .unwrap()
+            .contains("8192 tokens instead of 16384")
+    );
 }
 
 #[test]
@@ -88,7 +94,7 @@ fn for_people_every_term_stands_with_its_source() {
 fn a_model_folder_is_read_and_settings_have_their_effect() {
     let home = Home::new()
         .with("HARK_MEMORY_OS_RESERVE", "1GiB")
-        .with("HARK_MEMORY_VOICE_RESERVE", "2GiB");
+        .with("HARK_MEMORY_VOICE_RESERVE", "4GiB");
     std::fs::create_dir(home.path("model")).unwrap();
     home.write(
         "model/config.json",
@@ -99,7 +105,7 @@ fn a_model_folder_is_read_and_settings_have_their_effect() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let plan = json(&ran.out);
     assert_eq!(plan["os_reserve_bytes"], 1_u64 << 30);
-    assert_eq!(plan["voice_bytes"], 2_u64 << 30);
+    assert_eq!(plan["voice_bytes"], 4_u64 << 30);
     let weights = plan["parts"].as_array().unwrap().iter();
     let weights = weights.filter(|part| part["part"] == "llm_weights");
     assert_eq!(
