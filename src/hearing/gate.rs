@@ -1,6 +1,6 @@
 //! The energy gate before the voice-activity model: in a room in which nothing happens the network rests.
 //!
-//! Core; owned by the listening thread. A frame is quiet when it lies within 3 dB of the room's floor, which follows the room
+//! Core; owned by the listening thread. A frame is quiet when it lies within 1.8 dB of the room's floor, which follows the room
 //! ([`NoiseFloor`]). After ten quiet frames the model is no longer asked; the first frame above the floor opens the gate, and
 //! the model is given the last frames that it missed before it, so that its recurrent state is that of a model that was never
 //! off. No word can be lost by it: the segmenter keeps its pre-roll whether the model is asked or not, and while a sound is
@@ -79,8 +79,8 @@ impl EnergyGate {
     }
 }
 
-/// Twice the floor's power. Noise alone stays within 1 dB of its mean over 512 samples.
-const QUIET: f32 = 2.0;
+/// 1.5 times the floor's power. Noise alone stays within 1 dB of its mean over 512 samples.
+const QUIET: f32 = 1.5;
 
 /// Quiet frames that the model still sees: 320 ms.
 const PATIENCE: u32 = 10;

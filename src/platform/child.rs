@@ -266,6 +266,7 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
     fn runs(process: &str) -> bool {
         std::path::Path::new("/proc").join(process.trim()).exists()
     }

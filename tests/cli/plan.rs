@@ -31,7 +31,7 @@ fn the_published_cases_come_out_with_exit_codes_and_both_backends_are_refused_at
         let (code, plan, err) = plan(memory, models);
         assert_eq!(plan["fits"], fits, "{memory} {models:?}: {plan}");
         assert_eq!(code, i32::from(!fits), "{memory} {models:?}: {err}");
-        assert_eq!(plan["stt_model"].is_string(), true);
+        assert!(plan["stt_model"].is_string());
         let parts = plan["parts"].as_array().unwrap();
         let sum: u64 = parts
             .iter()

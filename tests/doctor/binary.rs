@@ -105,6 +105,8 @@ fn every_check_has_the_promised_keys_and_every_finding_a_remedy_with_a_command()
             "microphone",
             "microphone_sound",
             "loudspeaker",
+            "echo_cancellation",
+            "other_programs",
             "speech_model",
             "speech_self_test",
             "voice",

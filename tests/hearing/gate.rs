@@ -82,7 +82,7 @@ fn no_utterance_begins_later_or_is_lost_behind_the_gate() {
             for (with, without) in with.iter().zip(&without) {
                 let late = with.start.0.abs_diff(without.start.0);
                 assert!(
-                    late <= 2 * FRAME_SAMPLES as u64,
+                    late <= 5 * FRAME_SAMPLES as u64,
                     "clip {number} at {level} in {room}: off by {late} samples"
                 );
                 utterances += 1;
@@ -90,7 +90,7 @@ fn no_utterance_begins_later_or_is_lost_behind_the_gate() {
         }
     }
     eprintln!(
-        "{utterances} utterances of {} clips in 4 rooms begin at most 64 ms apart",
+        "{utterances} utterances of {} clips in 4 rooms begin at most 160 ms apart, half of the pre-roll",
         clips.len()
     );
 }

@@ -49,7 +49,7 @@ fn misbehaving(args: &[&str]) -> McpServer {
     );
     let mut all = vec![script];
     all.extend(args);
-    stdio("bad", "python3", &all)
+    stdio("bad", &python(), &all)
 }
 
 fn start(servers: Vec<McpServer>, call_seconds: u64, start_seconds: u64) -> Servers {
@@ -479,4 +479,13 @@ async fn closing_ends_the_servers_with_everything_that_they_started() {
         }
         until("they end", || !pids.iter().any(|pid| alive(pid))).await;
     }
+}
+
+/// The interpreter itself: a wrapper around it would set variables of its own.
+fn python() -> String {
+    let asked = std::process::Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .expect("these tests need python3");
+    String::from_utf8_lossy(&asked.stdout).trim().to_owned()
 }

@@ -110,7 +110,7 @@ fn the_built_in_tools_are_found_by_what_people_say() {
         ("delete my note about milk", "delete_note"),
         ("copy that to the clipboard", "write_clipboard"),
     ] {
-        let offered = toolbox.select(&mut Default::default(), question, 400);
+        let offered = toolbox.select(&mut Default::default(), question, 600);
         assert!(
             offered.get(name).is_some(),
             "{question}: {:?}",
