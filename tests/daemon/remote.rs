@@ -89,7 +89,7 @@ impl<'a> Daemon<'a> {
         loop {
             let left = by.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left).unwrap_or_else(|_| {
-                let _ = self.child.kill();
+                self.child.kill().ok();
                 panic!("no {name} came; what came: {:#?}", self.seen)
             });
             self.seen.push(line.clone());
