@@ -16,7 +16,6 @@ use super::Vad;
 use super::control::KeyWish;
 pub use super::control::{ListenControl, PauseReason};
 use super::framer::Framer;
-use super::gate::EnergyGate;
 use super::segment::{SegmentEvent, SegmentSettings, Segmenter};
 use super::silence::ZeroWatch;
 use crate::audio::echo::meter::EchoReport;
@@ -205,7 +204,6 @@ pub struct Listener {
 /// What handles one frame; apart from the source, so that a frame can be handled while the framer is borrowed.
 struct Ears {
     vad: Box<dyn Vad>,
-    gate: EnergyGate,
     /// What the canceller makes of the samples that were read last.
     echo: EchoReport,
     segmenter: Segmenter,
@@ -239,7 +237,6 @@ impl Listener {
         };
         let ears = Ears {
             vad,
-            gate: EnergyGate::default(),
             echo: EchoReport::default(),
             segmenter: Segmenter::new(settings.segment),
             control: control.clone(),
@@ -422,10 +419,9 @@ impl Ears {
         }
     }
 
-    /// The source or the room has changed: what the model and the gate remember is of the old one.
+    /// The source or the room has changed: what the model remembers is of the old one.
     fn forget(&mut self) {
         self.vad.reset();
-        self.gate.reset();
     }
 
     /// Takes over the canceller's verdict; a change of its state is told.
@@ -472,11 +468,7 @@ impl Ears {
             let probability = if is_filler {
                 0.0
             } else {
-                let vad = &mut self.vad;
-                let open = self.segmenter.is_open();
-                let heard = self
-                    .gate
-                    .probability(&frame.samples, open, |samples| vad.probability(samples));
+                let heard = self.vad.probability(&frame.samples);
                 // What is left of our own voice is no speech to us, however much it sounds like it.
                 if self.echo.ours && !self.echo.near {
                     0.0

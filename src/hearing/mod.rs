@@ -4,7 +4,6 @@
 
 pub mod control;
 pub mod framer;
-pub mod gate;
 pub mod listen;
 pub mod segment;
 mod silence;

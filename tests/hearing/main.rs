@@ -4,7 +4,6 @@
 
 mod clips;
 mod driver;
-mod gate;
 mod held;
 mod listening;
 mod segments;

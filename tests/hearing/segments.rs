@@ -406,15 +406,21 @@ proptest! {
         let mut segmenter = Segmenter::new(settings);
         let most = segmenter.settings().max_utterance;
         let mut events = Vec::new();
-        let mut releases = 0;
+        let (mut releases, mut down) = (0, false);
         for (index, (probability, filled)) in input.iter().enumerate() {
             match keys.get(index) {
-                Some(0) => segmenter.hold(&mut events),
+                Some(0) => {
+                    segmenter.hold(&mut events);
+                    down = true;
+                }
                 Some(1) => {
                     segmenter.release(&mut events);
-                    releases += 1;
+                    releases += u32::from(std::mem::take(&mut down));
                 }
-                Some(2) => segmenter.let_go(),
+                Some(2) => {
+                    segmenter.let_go();
+                    down = false;
+                }
                 _ => {}
             }
             segmenter.push(&frame(index as u64), *probability, *filled, &mut events);

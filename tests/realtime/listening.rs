@@ -3,21 +3,19 @@
 use hark::audio::Format;
 use hark::hearing::Vad;
 use hark::hearing::framer::Framer;
-use hark::hearing::gate::EnergyGate;
 use hark::hearing::segment::{SegmentEvent, SegmentSettings, Segmenter};
 use hark::hearing::vad::SileroVad;
 
 use crate::guard::allocations_in;
 
 #[test]
-fn resampling_the_gate_voice_activity_and_segmenting_allocate_nothing_in_silence_or_speech() {
+fn resampling_voice_activity_and_segmenting_allocate_nothing_in_silence_or_speech() {
     let format = Format {
         rate: 48_000,
         channels: 2,
     };
     let mut framer = Framer::new(format).unwrap();
     let mut vad = SileroVad::new().unwrap();
-    let mut gate = EnergyGate::default();
     let mut segmenter = Segmenter::new(SegmentSettings::default());
     let mut events: Vec<SegmentEvent> = Vec::with_capacity(8);
     let silence = vec![0.0_f32; 1_920];
@@ -31,9 +29,7 @@ fn resampling_the_gate_voice_activity_and_segmenting_allocate_nothing_in_silence
         let input = if speaking { &buzz } else { &silence };
         let allocated = allocations_in(|| {
             framer.push(input, 0, |frame, filled| {
-                let open = segmenter.is_open();
-                let seen =
-                    gate.probability(&frame.samples, open, |samples| vad.probability(samples));
+                let seen = vad.probability(&frame.samples);
                 segmenter.push(
                     frame,
                     if speaking { 0.9 } else { seen.min(0.1) },

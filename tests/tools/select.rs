@@ -105,7 +105,6 @@ fn the_built_in_tools_are_found_by_what_people_say() {
             "skip to the next song, the music is boring",
             "control_media",
         ),
-        ("find the file with my tax letter", "find_files"),
         ("how full is the battery", "system_status"),
         ("delete my note about milk", "delete_note"),
         ("copy that to the clipboard", "write_clipboard"),

@@ -101,7 +101,7 @@ fn text_is_a_line_for_each_side() {
 #[test]
 fn json_lines_hold_everything_under_the_documented_keys() {
     let lines = exported(&household(), Format::Jsonl, 4);
-    insta::assert_snapshot!(lines, @r#"{"id":5,"session":1,"turn":5,"time":"2026-11-21T00:00:30.000+01:00","asked":"Good night","language":"en","confidence":0.93,"replied":"Sleep well.","heard":"Sleep well.","outcome":"completed","failure":null,"tools":[],"start":5.0,"end":7.5,"redacted":0,"receipt":{"endpoint_ms":520,"transcript_ms":810,"llm_request_ms":null,"first_token_ms":null,"first_clause_ms":null,"first_sample_ms":null,"first_audio_ms":1240,"prompt_tokens":null,"cached_tokens":null,"speculation":"none","model":null,"backend":null}}"#);
+    insta::assert_snapshot!(lines, @r#"{"id":5,"session":1,"turn":5,"time":"2026-11-21T00:00:30.000+01:00","asked":"Good night","language":"en","confidence":0.93,"replied":"Sleep well.","heard":"Sleep well.","outcome":"completed","failure":null,"tools":[],"start":5.0,"end":7.5,"redacted":0,"receipt":{"endpoint_ms":520,"transcript_ms":810,"llm_request_ms":null,"first_token_ms":null,"first_clause_ms":null,"first_sample_ms":null,"first_audio_ms":1240,"prompt_tokens":null,"cached_tokens":null,"prefix":null,"speculation":"none","model":null,"backend":null}}"#);
 }
 
 #[test]

@@ -384,6 +384,7 @@ fn why_draws_the_receipt_and_names_the_cause() {
       "first_audio_ms": 4200,
       "prompt_tokens": 2310,
       "cached_tokens": 12,
+      "prefix": null,
       "speculation": "none",
       "model": "a-model",
       "backend": "ollama"
