@@ -14,7 +14,6 @@ const CORE: &[&str] = &[
     "private.rs",
     "flow.rs",
     "dialogue",
-    "hearing/gate.rs",
     "hearing/segment.rs",
     "audio/floor.rs",
     "audio/echo/meter.rs",

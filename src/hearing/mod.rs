@@ -1,6 +1,6 @@
 //! From device samples to utterances: voice activity, segmentation, and the thread that runs them.
 //!
-//! [`gate`] and [`segment`] are core (frames and probabilities in, utterances out, counted in samples); the rest is edge.
+//! [`segment`] is core (frames and probabilities in, utterances out, counted in samples); the rest is edge.
 
 pub mod control;
 pub mod framer;

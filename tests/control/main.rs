@@ -1,6 +1,8 @@
 //! The control socket: real sockets, real bytes, a scripted conductor behind it.
 
 #![allow(
+    clippy::new_without_default,
+    clippy::print_stdout,
     clippy::unwrap_used,
     missing_docs,
     reason = "a test may panic, and its support is read and not documented"
