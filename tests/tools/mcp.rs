@@ -49,7 +49,7 @@ fn misbehaving(args: &[&str]) -> McpServer {
     );
     let mut all = vec![script];
     all.extend(args);
-    stdio("bad", &python(), &all)
+    stdio("bad", python(), &all)
 }
 
 fn start(servers: Vec<McpServer>, call_seconds: u64, start_seconds: u64) -> Servers {
