@@ -122,6 +122,8 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>, hub: Hub) {
         async move { Ok::<_, Infallible>(route(&state, request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
+        // A client that has said all that it has to say, and closes its half, still wants the answer.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(IN_TIME)
         .serve_connection(TokioIo::new(stream), service);
