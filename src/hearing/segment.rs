@@ -235,6 +235,10 @@ impl Segmenter {
     /// taken into it if it has only just begun: the user spoke while reaching for the key. Older speech is somebody else's;
     /// of it only the pre-roll stays.
     pub fn hold(&mut self, out: &mut Vec<SegmentEvent>) {
+        // Pressed again while the last one still closes: that one is answered first.
+        if matches!(self.held, Some(Held::Closing(_))) {
+            self.close_held(out);
+        }
         self.held = Some(Held::Down);
         let Some(open) = &self.open else {
             return;
