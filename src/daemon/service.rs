@@ -184,7 +184,7 @@ pub fn state(
     Ok(supervisor.read(ended.code, &ended.out))
 }
 
-/// Waits until the job runs and goes on running: the same process, [`STAYS`] later.
+/// Waits until the job runs and goes on running: the same process, `STAYS` later.
 ///
 /// # Errors
 /// It does not come up, or ends at once: [`ServiceError::Fell`].

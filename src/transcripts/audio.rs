@@ -2,7 +2,7 @@
 //!
 //! One WAV file a turn (16 kHz, mono, 16 bits; 32 kB a second), `audio/NUMBER.wav` in the folder of the log, 0600 in 0700.
 //! The number of a turn is never given twice, so the name is the link. Written on the store thread after the turn itself is
-//! safe; deleted with its turn ([`sweep`], called by `forget` and by retention), or earlier by its own retention. Secrets
+//! safe; deleted with its turn (`sweep`, called by `forget` and by retention), or earlier by its own retention. Secrets
 //! cannot be blotted out of sound.
 
 use std::io;

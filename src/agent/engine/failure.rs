@@ -23,7 +23,7 @@ pub enum FailureKind {
     Silent,
     /// The backend sent what its dialect does not allow.
     Protocol,
-    /// The reply took longer than [`Limits::total`].
+    /// The reply took longer than `Limits::total`.
     TimeLimit,
     /// The model ended its reply without a word.
     Empty,

@@ -1,6 +1,6 @@
 //! `hark service …`: Hark (and, where chosen, one model server) as a service of the user's session.
 //!
-//! Thin: [`jobs`] builds what is to be run from the settings, `crate::service` plans, `crate::daemon::service` carries out.
+//! Thin: `jobs` builds what is to be run from the settings, `crate::service` plans, `crate::daemon::service` carries out.
 
 mod jobs;
 mod logs;

@@ -1,7 +1,7 @@
 //! The tools that come with Hark.
 //!
 //! [`offers`] makes all of them in a fixed order, each with the reason why this machine lacks it, if it does. A tool is a
-//! [`Builtin`]: its fixed words and one async function; cancelling drops the function's future, and with it every program
+//! `Builtin`: its fixed words and one async function; cancelling drops the function's future, and with it every program
 //! that it had started.
 
 mod calendar;
