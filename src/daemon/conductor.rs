@@ -336,6 +336,8 @@ impl Conductor {
             .hold
             .as_ref()
             .filter(|_| self.dialogue.at_rest() && self.unstored.is_empty())
+            // Where one turn was wanted and is had, the next question stays unheard.
+            .filter(|_| self.until != Until::OneTurn || self.done.turns.is_empty())
         {
             hold.store(false, Ordering::Release);
         }
