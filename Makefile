@@ -4,7 +4,7 @@ CARGO ?= cargo
 # A release build for people, a quick one for tests.
 HARK := target/release/hark
 
-.PHONY: help build app demo test check-macos check-macos-bites lint unit docs deny train-starter clean
+.PHONY: help build app demo test check-macos check-macos-bites lint unit docs deny train-starter train-wake clean
 
 help:
 	@echo "make demo            build, then one spoken question and its spoken answer"
@@ -13,6 +13,7 @@ help:
 	@echo "make test            everything: lint, docs, licences, macOS type-check, all tests"
 	@echo "make check-macos     type-check the macOS code (on any machine)"
 	@echo "make train-starter   train the bundled speech model again (hours)"
+	@echo "make train-wake PHRASE=\"okay nabu\"   train a wake model for a phrase (20 minutes)"
 
 build:
 	@.ci/setup build
@@ -60,6 +61,9 @@ endif
 
 train-starter:
 	models/train/run.sh
+
+train-wake:
+	PHRASE="$(PHRASE)" models/train/wake/run.sh
 
 clean:
 	$(CARGO) clean

@@ -31,6 +31,17 @@ pub struct Utterance {
     pub samples: Arc<[f32]>,
     /// Samples that the device lost inside the span (overruns); they were filled with silence.
     pub lost: u32,
+    /// Where it sounded most like the wake phrase; `None` where no wake model listens.
+    pub wake: Option<WakeScore>,
+}
+
+/// How much a stretch of sound is like the wake phrase; made by a wake model, judged by the dialogue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WakeScore {
+    /// 0..1; what it means stands in the model's own table.
+    pub score: f32,
+    /// End of the frame with this score: the phrase ended shortly before.
+    pub at: SamplePos,
 }
 
 impl std::fmt::Debug for Utterance {
@@ -39,6 +50,7 @@ impl std::fmt::Debug for Utterance {
             .field("span", &self.span)
             .field("speech", &self.speech)
             .field("lost", &self.lost)
+            .field("wake", &self.wake)
             .finish()
     }
 }

@@ -5,6 +5,7 @@
 #   INIT=FILE       start from a checkpoint or from an exported .bin (e.g. models/starter.en.bin) instead of fresh weights
 #   RESUME=1        go on with an interrupted run (and its schedule)
 #   SCALE=1         share of the training clips to synthesise
+#   CLIPS_ONLY=1    only make the clips (the wake models need them, too)
 #   SPEECH=DIR      recordings of people with a manifest.csv, for the evaluation only
 #   OUT=FILE        where the model goes
 #   HARK_TRAIN_DIR  clips, virtual environment, checkpoints (about 12 GB)
@@ -49,6 +50,7 @@ fi
 
 "$PYTHON" "$here/vocab.py"
 "$here/generate.sh"
+[ -z "${CLIPS_ONLY:-}" ] || exit 0
 if [ "${RESUME:-}" ]; then
     "$PYTHON" "$here/train.py" --resume
 else

@@ -674,16 +674,10 @@ impl Conductor {
             Effect::Hold => self.effectors.hold_ear(),
             Effect::EndHold => self.effectors.end_hold(),
             Effect::LetGo => self.effectors.let_go(),
-            Effect::Woke { confidence } => {
+            Effect::Woke { score } => {
                 self.effectors.turn_begins();
                 let phrase = self.effectors.wake_phrase();
-                self.emit(
-                    None,
-                    News::Wake {
-                        phrase,
-                        score: confidence,
-                    },
-                );
+                self.emit(None, News::Wake { phrase, score });
             }
             Effect::Ignore(reason) => {
                 self.effectors.turn_is_over();

@@ -60,6 +60,7 @@ pub fn hear(
         source,
         hearing.config,
         clock,
+        None,
         Box::new(move |event, anchor| {
             if told.send((event, anchor)).is_ok() {
                 ControlFlow::Continue(())

@@ -194,7 +194,14 @@ async fn serve_with_tools(
     }
     let clock = Clock::start_with_lead();
     let (reports, inbox) = mpsc::channel(INBOX);
-    let policy = policy(&plan);
+    let wake_word = match plan.wake {
+        Wake::Phrase => parts::wake_word(&plan.config, &plan.places),
+        Wake::EveryUtterance | Wake::Key => None,
+    };
+    let policy = Policy {
+        wake: wake_word.as_ref().map(|word| word.levels),
+        ..policy(&plan)
+    };
     let until = plan.until;
     let hold = matches!(
         plan.input,
@@ -212,7 +219,7 @@ async fn serve_with_tools(
     let shared = seats
         .clone()
         .filter(|_| plan.config.agent == Engine::Builtin);
-    let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone(), shared).await?;
+    let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone(), shared, wake_word).await?;
     desk.equip(tools, Permissions::default());
     let serving = match &seats {
         Some(seats) => gateway::start_beside(&plan.config, &plan.places, seats).await,
@@ -328,6 +335,7 @@ async fn start(
     reports: &mpsc::Sender<Report>,
     hold: Option<Arc<AtomicBool>>,
     seats: Option<gateway::Seats>,
+    wake_word: Option<parts::WakeWord>,
 ) -> anyhow::Result<(Effectors, Desk)> {
     if matches!(plan.input, Input::Device(_)) {
         // At the start and not in the first conversation: the service is started by its installation.
@@ -375,7 +383,8 @@ async fn start(
         None
     };
     let whisper = parts::whisper(transcriber, reports.clone())?;
-    let ear = parts::ear(source, &plan.config, clock, reports.clone(), hold)?;
+    let detector = wake_word.map(|word| word.detector);
+    let ear = parts::ear(source, &plan.config, clock, reports.clone(), hold, detector)?;
     let language = plan.config.stt.language.clone();
     Ok((
         Effectors::new(

@@ -11,7 +11,7 @@ use super::live::{Kind, Live, record};
 use super::machine::Dialogue;
 use super::phase::{Closed, Gate, Next, Pending, Phase, Rest, User};
 use super::policy::{BargeIn, Start};
-use super::wake::{WakeMatch, match_wake, takes_back};
+use super::wake::{WakeMatch, after_misheard, match_wake, takes_back};
 
 impl Dialogue {
     pub(super) fn speech_started(&mut self, now: Mono, when: Mono, out: &mut Vec<Effect>) {
@@ -194,6 +194,10 @@ impl Dialogue {
         rest: Rest,
         out: &mut Vec<Effect>,
     ) {
+        if gate == Gate::Wake && self.policy.not_called(&closed.utterance) {
+            out.push(Effect::Ignore(Ignored::NoWake));
+            return self.rest(now, rest);
+        }
         let pending = self.pend(now, closed, gate, out);
         self.phase = Phase::Transcribing {
             pending,
@@ -211,6 +215,7 @@ impl Dialogue {
     ) -> Pending {
         let turn = self.new_turn();
         let span = closed.utterance.span;
+        let called = self.policy.called(&closed.utterance);
         out.push(Effect::Transcribe {
             turn,
             revision: Revision(0),
@@ -222,6 +227,7 @@ impl Dialogue {
             ended: closed.ended,
             endpoint: now,
             gate,
+            called,
             by: now + self.policy.transcribe_limit,
         }
     }
@@ -241,7 +247,7 @@ impl Dialogue {
                 aside: Some(aside),
                 by,
             } if aside.turn == transcript.turn => {
-                if let Some(reason) = self.not_for_us(transcript.text.as_str()) {
+                if let Some(reason) = self.not_for_us(transcript.text.as_str(), &aside) {
                     out.push(Effect::Ignore(reason));
                     self.phase = Phase::Answering {
                         live,
@@ -280,12 +286,14 @@ impl Dialogue {
 
     /// Why words said while a question is being answered do not replace it: there are none, or, where a wake phrase is
     /// needed, they neither begin with it nor take the question back. A television must not cost the answer.
-    fn not_for_us(&self, text: &str) -> Option<Ignored> {
+    fn not_for_us(&self, text: &str, aside: &Pending) -> Option<Ignored> {
         match &self.policy.start {
             _ if text.trim().is_empty() => Some(Ignored::Empty),
             Start::Key if !takes_back(text) => Some(Ignored::NoWake),
             Start::Phrase(phrase)
-                if match_wake(text, phrase) == WakeMatch::Absent && !takes_back(text) =>
+                if aside.called.is_none()
+                    && match_wake(text, phrase) == WakeMatch::Absent
+                    && !takes_back(text) =>
             {
                 Some(Ignored::NoWake)
             }
@@ -309,7 +317,8 @@ impl Dialogue {
         out: &mut Vec<Effect>,
     ) {
         let text = transcript.text.as_str().trim();
-        if text.is_empty() {
+        // The phrase alone, of which a small model may make nothing, opens the ear.
+        if text.is_empty() && (pending.called.is_none() || pending.gate == Gate::Open) {
             out.push(Effect::Ignore(Ignored::Empty));
             return self.rest(now, rest);
         }
@@ -321,12 +330,15 @@ impl Dialogue {
             (Start::Every | Start::Key, _) => text.to_owned(),
             (Start::Phrase(phrase), gate) => match (match_wake(text, phrase), gate) {
                 (WakeMatch::Said(after), _) => {
-                    out.push(Effect::Woke {
-                        confidence: transcript.confidence,
-                    });
+                    let score = pending.called.unwrap_or(transcript.confidence);
+                    out.push(Effect::Woke { score });
                     after
                 }
                 (WakeMatch::Absent, Gate::Open) => text.to_owned(),
+                (WakeMatch::Absent, Gate::Wake) if let Some(score) = pending.called => {
+                    out.push(Effect::Woke { score });
+                    after_misheard(text, phrase)
+                }
                 (WakeMatch::Absent, Gate::Wake) => {
                     out.push(Effect::Ignore(Ignored::NoWake));
                     return self.rest(now, rest);

@@ -83,10 +83,10 @@ pub enum Effect {
     EndHold,
     /// It was only tapped, or is not wanted any more: silence ends the utterance again.
     LetGo,
-    /// The wake phrase was heard in a transcript.
+    /// The wake phrase was heard.
     Woke {
-        /// Confidence of that transcript, 0..1.
-        confidence: f32,
+        /// The score of the wake model where one was certain, else the confidence of the transcript; 0..1.
+        score: f32,
     },
     /// Something heard did not become a turn.
     Ignore(Ignored),

@@ -39,5 +39,5 @@ pub use effect::{Effect, Ignored};
 pub use event::{AgentEvent, Event, Key, SpeakerEvent};
 pub use machine::Dialogue;
 pub use phase::{Gate, WaitReason};
-pub use policy::{BargeIn, Policy, Start};
-pub use wake::{WakeMatch, match_wake, takes_back};
+pub use policy::{BargeIn, Policy, Start, WakeLevels};
+pub use wake::{WakeMatch, after_misheard, match_wake, takes_back};

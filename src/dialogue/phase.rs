@@ -37,6 +37,8 @@ pub(super) struct Pending {
     /// When the turn was decided to have ended.
     pub endpoint: Mono,
     pub gate: Gate,
+    /// The score of the wake model, if it was so high that the phrase counts as said.
+    pub called: Option<f32>,
     /// The transcriber must have answered by then.
     pub by: Mono,
 }

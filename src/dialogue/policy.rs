@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::flow::Utterance;
+use crate::time::duration_to_samples;
+
 /// What opens a turn when nobody is being answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
@@ -24,11 +27,22 @@ pub enum BargeIn {
     Wake,
 }
 
+/// What the scores of the wake model mean, where there is one for the phrase.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WakeLevels {
+    /// Below this the phrase was not said: the utterance is not even transcribed.
+    pub propose: f32,
+    /// From here on the phrase was said, however the transcript spells it. Between the two the transcript decides.
+    pub certain: f32,
+}
+
 /// The settings of a [`super::Dialogue`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// What opens a turn.
     pub start: Start,
+    /// What the scores of the wake model mean; `None`: there is no model, the transcript alone decides.
+    pub wake: Option<WakeLevels>,
     /// What speech during our own speech means.
     pub barge_in: BargeIn,
     /// How long a follow-up needs no wake phrase after an answer; zero switches it off.
@@ -67,6 +81,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             start: Start::Phrase("hey hark".to_owned()),
+            wake: None,
             barge_in: BargeIn::Off,
             follow_up: Duration::from_secs(8),
             consent: Duration::from_secs(15),
@@ -85,3 +100,24 @@ impl Default for Policy {
         }
     }
 }
+
+impl Policy {
+    /// Whether the wake phrase is needed and the wake model is sure that it is not in `utterance`: then nobody need look at
+    /// the words.
+    pub(super) fn not_called(&self, utterance: &Utterance) -> bool {
+        match (&self.start, self.wake, utterance.wake) {
+            (Start::Phrase(_), Some(levels), Some(heard)) => heard.score < levels.propose,
+            _ => false,
+        }
+    }
+
+    /// The score of the wake model, if `utterance` certainly begins with the phrase.
+    pub(super) fn called(&self, utterance: &Utterance) -> Option<f32> {
+        let (levels, heard) = (self.wake?, utterance.wake?);
+        let begun = heard.at.since(utterance.speech.start) <= duration_to_samples(PHRASE_WITHIN);
+        (heard.score >= levels.certain && begun).then_some(heard.score)
+    }
+}
+
+/// How long after the start of the speech the phrase may end to count as its beginning.
+const PHRASE_WITHIN: Duration = Duration::from_millis(2_500);

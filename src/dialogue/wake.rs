@@ -46,6 +46,21 @@ pub fn match_wake(text: &str, phrase: &str) -> WakeMatch {
     WakeMatch::Absent
 }
 
+/// The words after the wake phrase where its sound was certain but its spelling is wrong: what follows those first words that
+/// together look most like the phrase ("hay heart what time is it" is "what time is it").
+#[must_use]
+pub fn after_misheard(text: &str, phrase: &str) -> String {
+    let joined = |words: &[&str]| words.iter().map(|word| plain(word)).collect::<String>();
+    let phrase: Vec<&str> = phrase.split_whitespace().collect();
+    let wanted = joined(&phrase);
+    let said: Vec<&str> = text.split_whitespace().collect();
+    let most = (phrase.len() + 2).min(said.len());
+    let skipped = (0..=most)
+        .min_by_key(|count| strsim::levenshtein(&wanted, &joined(&said[..*count])))
+        .unwrap_or(0);
+    said[skipped..].join(" ")
+}
+
 /// Whether `text` takes a question back or wants silence: understood in every phase, without a wake phrase. A question may
 /// also end so ("what is the weather in, oh, never mind").
 #[must_use]
@@ -192,6 +207,21 @@ mod tests {
             "when do owls go to sleep",
         ] {
             assert!(!takes_back(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_phrase_is_cut_off_where_it_looks_to_end() {
+        for (text, phrase, rest) in [
+            ("hay heart what time is it", "hey hark", "what time is it"),
+            ("a hard what time is it", "hey hark", "what time is it"),
+            ("Commuter, lights off.", "computer", "lights off."),
+            ("compute a what is that", "computer", "what is that"),
+            ("hey", "hey hark", ""),
+            ("", "hey hark", ""),
+            ("what time is it", "hey hark", "what time is it"),
+        ] {
+            assert_eq!(after_misheard(text, phrase), rest, "{text}");
         }
     }
 

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Vad;
+use super::Detectors;
 use super::control::KeyWish;
 pub use super::control::{ListenControl, PauseReason};
 use super::framer::Framer;
@@ -178,14 +178,14 @@ impl Ear {
 /// The operating system refused a thread.
 pub fn spawn(
     source: Box<dyn AudioSource>,
-    vad: Box<dyn Vad>,
+    detectors: impl Into<Detectors>,
     settings: ListenSettings,
     clock: Clock,
     reopen: Reopen,
     tell: Tell,
 ) -> io::Result<Ear> {
     let control = ListenControl::default();
-    let mut listener = Listener::new(vad, settings, clock, control.clone(), reopen, tell);
+    let mut listener = Listener::new(detectors, settings, clock, control.clone(), reopen, tell);
     let thread = std::thread::Builder::new()
         .name("listen".to_owned())
         .spawn(move || listener.run(source))?;
@@ -203,7 +203,7 @@ pub struct Listener {
 
 /// What handles one frame; apart from the source, so that a frame can be handled while the framer is borrowed.
 struct Ears {
-    vad: Box<dyn Vad>,
+    detectors: Detectors,
     /// What the canceller makes of the samples that were read last.
     echo: EchoReport,
     segmenter: Segmenter,
@@ -224,7 +224,7 @@ impl Listener {
     /// Puts the parts together; see [`spawn`].
     #[must_use]
     pub fn new(
-        vad: Box<dyn Vad>,
+        detectors: impl Into<Detectors>,
         settings: ListenSettings,
         clock: Clock,
         control: ListenControl,
@@ -236,7 +236,7 @@ impl Listener {
             when: clock.now(),
         };
         let ears = Ears {
-            vad,
+            detectors: detectors.into(),
             echo: EchoReport::default(),
             segmenter: Segmenter::new(settings.segment),
             control: control.clone(),
@@ -345,7 +345,7 @@ impl Listener {
         let now = self.clock.now();
         if lost > 0 {
             tracing::warn!(frames = lost, "captured audio was lost");
-            self.ears.vad.reset();
+            self.ears.detectors.reset();
         }
         let start = framer.captured_to();
         // The newest sample was captured just now, give or take the device's block; tying the clocks to it at each block
@@ -421,7 +421,7 @@ impl Ears {
 
     /// The source or the room has changed: what the model remembers is of the old one.
     fn forget(&mut self) {
-        self.vad.reset();
+        self.detectors.reset();
     }
 
     /// Takes over the canceller's verdict; a change of its state is told.
@@ -468,7 +468,10 @@ impl Ears {
             let probability = if is_filler {
                 0.0
             } else {
-                let heard = self.vad.probability(&frame.samples);
+                if let Some(wake) = &mut self.detectors.wake {
+                    self.segmenter.hear_wake(wake.score(&frame.samples));
+                }
+                let heard = self.detectors.vad.probability(&frame.samples);
                 // What is left of our own voice is no speech to us, however much it sounds like it.
                 if self.echo.ours && !self.echo.near {
                     0.0

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use crate::flow::{Frame, Utterance};
+use crate::flow::{Frame, Utterance, WakeScore};
 use crate::time::{FRAME_SAMPLES, SAMPLE_RATE, SamplePos, Span};
 
 /// When speech begins and ends; all lengths in samples, applied in whole frames.
@@ -112,6 +112,8 @@ pub struct Segmenter {
     /// Whether the last frame was speech, for the hysteresis.
     voiced: bool,
     open: Option<Open>,
+    /// The wake score of the frame that comes next.
+    wake: Option<f32>,
     /// Set while the push-to-talk key is held, and until its utterance is closed.
     held: Option<Held>,
 }
@@ -132,6 +134,7 @@ struct Mark {
     voiced: bool,
     /// Samples of it that were never captured.
     filled: u32,
+    wake: Option<f32>,
 }
 
 impl Mark {
@@ -180,6 +183,7 @@ impl Segmenter {
             voiced: false,
             open: None,
             held: None,
+            wake: None,
         }
     }
 
@@ -192,6 +196,11 @@ impl Segmenter {
     /// From now on a silence of `samples` ends the utterance, also the one that is running.
     pub const fn set_end_silence(&mut self, samples: u64) {
         self.settings.end_silence = samples;
+    }
+
+    /// How much the frame that is pushed next sounds like the end of the wake phrase, where a wake model listens.
+    pub const fn hear_wake(&mut self, score: f32) {
+        self.wake = Some(score);
     }
 
     /// Takes the next frame with its probability of speech. `filled` of its samples were never captured: they stand where
@@ -341,6 +350,7 @@ impl Segmenter {
             probability,
             voiced: false,
             filled,
+            wake: self.wake.take(),
         };
         if !mark.is_gap() {
             mark.voiced = probability >= self.settings.on
@@ -472,7 +482,20 @@ impl Segmenter {
             speech,
             samples,
             lost: self.marks[..frames].iter().map(|mark| mark.filled).sum(),
+            wake: self.best_wake(frames),
         }
+    }
+
+    /// The best wake score among the first `frames` frames of the buffer.
+    fn best_wake(&self, frames: usize) -> Option<WakeScore> {
+        let scores = self.marks[..frames].iter().enumerate();
+        let (frame, score) = scores
+            .filter_map(|(frame, mark)| Some((frame, mark.wake?)))
+            .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        Some(WakeScore {
+            score,
+            at: self.start().plus((frame as u64 + 1) * FRAME),
+        })
     }
 
     /// Makes an utterance of the first `frames` frames and removes them, so that no later one can contain them again.
@@ -496,6 +519,7 @@ impl Segmenter {
         self.audio.clear();
         self.marks.clear();
         self.voiced = false;
+        self.wake = None;
     }
 }
 

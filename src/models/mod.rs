@@ -10,6 +10,7 @@
 pub mod manifest;
 mod part;
 pub mod pull;
+pub mod wake;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -16,6 +16,7 @@ const VERBS: &[&str] = &[
     "bench",
     "bench asr",
     "bench gateway",
+    "bench wake",
     "doctor",
     "gateway",
     "gateway config",

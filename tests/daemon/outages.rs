@@ -65,7 +65,7 @@ async fn run_with(
     };
     let store = parts::store(config, &plan.places, &names, None, clock, reports.clone())?;
     let whisper = parts::whisper(transcriber, reports.clone())?;
-    let ear = parts::ear(source, config, clock, reports.clone(), hold.clone())?;
+    let ear = parts::ear(source, config, clock, reports.clone(), hold.clone(), None)?;
     let effectors = Effectors::new(
         names,
         config.stt.language.clone(),

@@ -7,4 +7,5 @@ mod dismissals;
 mod properties;
 mod push_to_talk;
 mod scenarios;
+mod waking;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hark::dialogue::{AgentEvent, Dialogue, Effect, Event, Ignored, Key, Policy, SpeakerEvent};
-use hark::flow::{Extent, Heard, ReplyChunk, Transcript, Turn, Utterance};
+use hark::flow::{Extent, Heard, ReplyChunk, Transcript, Turn, Utterance, WakeScore};
 use hark::ids::{ChunkSeq, Revision, TurnId};
 use hark::private::Private;
 use hark::time::{Mono, SamplePos, Span, duration_to_samples};
@@ -43,6 +43,8 @@ pub struct World {
     queue: Vec<(Mono, u64, Event)>,
     order: u64,
     words: VecDeque<&'static str>,
+    /// What the wake model says of the utterances that follow.
+    pub wake: Option<WakeScore>,
     answers: VecDeque<Answer>,
     /// Until when the scripted speaker is busy, and with which clauses: turn, clause, start, end.
     playing: Vec<(TurnId, ChunkSeq, Mono, Mono)>,
@@ -63,6 +65,7 @@ impl World {
             queue: Vec::new(),
             order: 0,
             words: VecDeque::new(),
+            wake: None,
             answers: VecDeque::new(),
             playing: Vec::new(),
             paused: None,
@@ -84,7 +87,10 @@ impl World {
         self.words.push_back(words);
         self.at(ms, Event::SpeechStarted { when: start });
         self.at(ms + length_ms, Event::SpeechPaused);
-        let utterance = utterance(start, end);
+        let utterance = Utterance {
+            wake: self.wake,
+            ..utterance(start, end)
+        };
         self.at(
             ms + length_ms + HANGOVER_MS,
             Event::Utterance {
@@ -436,5 +442,6 @@ pub fn utterance(start: Mono, end: Mono) -> Utterance {
         speech,
         samples: Arc::from([]),
         lost: 0,
+        wake: None,
     }
 }

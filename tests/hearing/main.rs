@@ -8,3 +8,4 @@ mod held;
 mod listening;
 mod segments;
 mod voice;
+mod waking;

@@ -466,3 +466,32 @@ proptest! {
         prop_assert!(releases == 0 || answers > 0, "{releases} releases");
     }
 }
+
+#[test]
+fn an_utterance_carries_its_best_wake_score_and_where_it_was() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    for (index, probability) in talk(20, 30, 40).iter().enumerate() {
+        // The score of a frame far before the speech is not the utterance's.
+        let score = match index {
+            2 => 1.0,
+            33 => 0.75,
+            _ => 0.1,
+        };
+        segmenter.hear_wake(score);
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+    }
+    let utterances = utterances(&events);
+    let wake = utterances[0].wake.expect("a wake model listened");
+    assert_eq!((wake.score, wake.at), (0.75, SamplePos(34 * FRAME)));
+    assert_eq!(
+        run(SegmentSettings::default(), &talk(20, 30, 40)).len(),
+        events.len()
+    );
+}
+
+#[test]
+fn without_a_wake_model_an_utterance_has_no_score() {
+    let events = run(SegmentSettings::default(), &talk(5, 30, 40));
+    assert!(utterances(&events)[0].wake.is_none());
+}

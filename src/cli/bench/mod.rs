@@ -7,6 +7,7 @@
 pub mod asr;
 pub mod gateway;
 pub mod recordings;
+pub mod wake;
 pub mod words;
 
 use std::io::Write as _;
@@ -29,6 +30,8 @@ enum Bench {
     Asr(asr::AsrArgs),
     /// Latency that the gateway adds, and its memory over many requests
     Gateway(gateway::GatewayBenchArgs),
+    /// Misses and false accepts of a wake model at every threshold
+    Wake(wake::WakeArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -39,6 +42,7 @@ pub fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<()> {
     match &args.what {
         Bench::Asr(args) => asr::run(args, setting),
         Bench::Gateway(args) => gateway::run(args),
+        Bench::Wake(args) => wake::run(args, setting),
     }
 }
 

@@ -91,6 +91,12 @@ pub fn sounds(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// A sound file of which nothing is said.
+#[must_use]
+pub fn untitled(path: PathBuf) -> Recording {
+    beside(path, String::new())
+}
+
 const ENDINGS: &[&str] = &["wav", "flac", "mp3", "m4a", "ogg", "aiff"];
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {

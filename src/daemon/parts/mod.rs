@@ -12,7 +12,10 @@ use crate::config::Config;
 pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
 pub use log::{StoreHandle, keep_one, last_turns, store};
 pub use memory::speech_memory;
-pub use model::{backend, is_starter, library, llm_settings, speech_model, transcriber, whisper};
+pub use model::{
+    WakeWord, backend, is_starter, library, llm_settings, speech_model, transcriber, wake_word,
+    whisper,
+};
 pub use notebook::notebook;
 pub use sound::{
     Source, Speaker, SpeakerHandle, SpeechWriter, decode_bytes, ear, ear_with, has_loudspeaker,

@@ -6,6 +6,9 @@ use tokio::sync::mpsc;
 use super::super::conductor::Report;
 use crate::config::resolved::{Backend, Engine, Llm};
 use crate::config::{Config, Places};
+use crate::dialogue::WakeLevels;
+use crate::hearing::WakeDetector;
+use crate::hearing::wake::WakeModel;
 use crate::llm::LlmBackend;
 use crate::llm::backends::{self, LlmSettings};
 use crate::llm::http::Timeouts;
@@ -52,6 +55,57 @@ pub fn transcriber(config: &Config, places: &Places) -> anyhow::Result<Box<dyn T
     let timings = whisper.timings();
     tracing::info!(model = name, load = ?timings.load, warm_up = ?timings.warm_up, "the speech model is ready");
     Ok(Box::new(whisper))
+}
+
+/// A wake model that listens, and what its scores mean.
+pub struct WakeWord {
+    /// The model.
+    pub detector: Box<dyn WakeDetector>,
+    /// Its table, or the user's threshold.
+    pub levels: WakeLevels,
+}
+
+/// The wake model for the configured phrase. Without one the transcript alone finds the phrase; so it does, with a warning,
+/// where the model is damaged: better heard at more cost than not at all.
+#[must_use]
+pub fn wake_word(config: &Config, places: &Places) -> Option<WakeWord> {
+    let phrase = &config.wake.phrase;
+    let found = library(places).wake(phrase);
+    let loaded = found.map_err(anyhow::Error::from).and_then(|entry| {
+        let Some(entry) = entry else { return Ok(None) };
+        let model = WakeModel::load(&entry.path)?;
+        Ok(Some((model, entry.info)))
+    });
+    match loaded {
+        Ok(Some((model, info))) => {
+            #[allow(clippy::cast_possible_truncation, reason = "a score needs no double")]
+            let certain = config
+                .wake
+                .threshold
+                .map_or(info.threshold, |own| own as f32);
+            let levels = WakeLevels {
+                propose: info.propose.min(certain),
+                certain,
+            };
+            tracing::info!(propose = levels.propose, certain, "the wake model is ready");
+            Some(WakeWord {
+                detector: Box::new(model),
+                levels,
+            })
+        }
+        Ok(None) => {
+            if config.wake.threshold.is_some() {
+                tracing::warn!(
+                    "wake.threshold has no effect: there is no wake model for this wake.phrase, so its words are looked for in the transcript"
+                );
+            }
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the wake model is not used; the phrase is looked for in the transcript");
+            None
+        }
+    }
 }
 
 /// Whether the speech model in use is the bundled one.

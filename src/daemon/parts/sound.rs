@@ -25,6 +25,7 @@ use crate::config::resolved::Voice;
 use crate::hearing::listen::{self, Ear, EarEvent, ListenSettings, Reopen, Tell};
 use crate::hearing::segment::SegmentSettings;
 use crate::hearing::vad::SileroVad;
+use crate::hearing::{Detectors, WakeDetector};
 use crate::platform::clock::Clock;
 use crate::platform::quiet::quietly;
 use crate::speak::thread::{SpeakCommand, Speaking, SpeakingParts};
@@ -191,6 +192,7 @@ pub fn ear(
     clock: Clock,
     reports: mpsc::Sender<Report>,
     hold: Option<Arc<AtomicBool>>,
+    wake: Option<Box<dyn WakeDetector>>,
 ) -> anyhow::Result<Ear> {
     let tell: Tell = Box::new(move |event, anchor| {
         if let (EarEvent::Utterance(_) | EarEvent::Held(Some(_)), Some(hold)) = (&event, &hold) {
@@ -201,14 +203,20 @@ pub fn ear(
             Err(_) => ControlFlow::Break(()),
         }
     });
-    ear_with(source, config, clock, tell)
+    ear_with(source, config, clock, wake, tell)
 }
 
 /// Starts the listening thread; what it notices goes to `tell`.
 ///
 /// # Errors
 /// The voice-activity model or the thread cannot be had.
-pub fn ear_with(source: Source, config: &Config, clock: Clock, tell: Tell) -> anyhow::Result<Ear> {
+pub fn ear_with(
+    source: Source,
+    config: &Config,
+    clock: Clock,
+    wake: Option<Box<dyn WakeDetector>>,
+    tell: Tell,
+) -> anyhow::Result<Ear> {
     let vad = SileroVad::new().context("the voice-activity model cannot be started")?;
     let segment = SegmentSettings::default();
     let settings = ListenSettings {
@@ -218,7 +226,7 @@ pub fn ear_with(source: Source, config: &Config, clock: Clock, tell: Tell) -> an
     };
     listen::spawn(
         source.source,
-        Box::new(vad),
+        Detectors::from(Box::new(vad)).with_wake(wake),
         settings,
         clock,
         source.reopen,
