@@ -38,6 +38,7 @@ class Graph:
 
     def conv(self, x, weight, bias, **kw):
         self.n += 1
+        kw = {"pads": [0, 0], "strides": [1], "dilations": [1], **kw}  # rten takes no defaults in one dimension
         return self.node("Conv", [x, self.weight("w%d" % self.n, weight.detach().numpy()), self.weight("b%d" % self.n, bias.detach().numpy())], **kw)
 
 
