@@ -189,9 +189,6 @@ async fn serve_with_tools(
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
     let lease = doors::lease(&doors)?;
-    for setting in parts::without_effect(&plan.config) {
-        tracing::warn!(setting, "has no effect in this version");
-    }
     let clock = Clock::start_with_lead();
     let (reports, inbox) = mpsc::channel(INBOX);
     let wake_word = match plan.wake {

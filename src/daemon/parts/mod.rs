@@ -7,8 +7,6 @@ mod model;
 mod notebook;
 mod sound;
 
-use crate::config::Config;
-
 pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
 pub use log::{StoreHandle, keep_one, last_turns, store};
 pub use memory::speech_memory;
@@ -36,15 +34,4 @@ pub struct Names {
     pub model: String,
     /// The wake phrase.
     pub phrase: String,
-}
-
-/// Settings that differ from their defaults and have no effect yet, in words.
-pub fn without_effect(config: &Config) -> Vec<&'static str> {
-    let set = [(
-        config.wake.threshold.is_some(),
-        "wake.threshold (there is no acoustic wake word yet)",
-    )];
-    set.into_iter()
-        .filter_map(|(set, name)| set.then_some(name))
-        .collect()
 }
