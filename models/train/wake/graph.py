@@ -1,7 +1,7 @@
-"""export.py NET.pt OUT.onnx: the network as an ONNX graph that is run frame by frame.
+"""graph.py NET.pt OUT.onnx: the network as an ONNX graph that is run as the sound comes in, any number of frames at a time.
 
-Inputs: "features" [1, 40, 4] and "past0".."past7", what each convolution must remember, zeros at the start. Outputs: "score" [1, 1, 1]
-(0..1) and "next0".."next7", to be given back as the past of the next frame."""
+Inputs: "features" [1, 40, 4 x frames] and "past0".."past6", what each convolution must remember, zeros at the start. Outputs: "score"
+[1, 1, frames] (0..1) and "next0".."next6", to be given back as the past of the next frames."""
 import sys
 
 import numpy as np
@@ -9,7 +9,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from net import Wake
+from net import DILATIONS, STACK, Wake
 
 
 class Graph:
@@ -27,7 +27,7 @@ class Graph:
         return out
 
     def remembered(self, x, channels, past):
-        """What was remembered, and x after it; the end of both is remembered for the next frame."""
+        """What was remembered, and x after it; the end of both is remembered for what comes."""
         i = len(self.inputs)
         self.inputs.append(helper.make_tensor_value_info("past%d" % i, TensorProto.FLOAT, [1, channels, past]))
         self.outputs.append(helper.make_tensor_value_info("next%d" % i, TensorProto.FLOAT, [1, channels, past]))
@@ -36,28 +36,26 @@ class Graph:
         self.nodes.append(helper.make_node("Slice", [both, starts, ends, axes], ["next%d" % i]))
         return both
 
-    def conv(self, x, weight, bias, **kw):
+    def conv(self, x, linear, reach, **kw):
+        """The matrix over `reach` stacked frames as a convolution."""
         self.n += 1
+        w = linear.weight.detach().numpy()
+        w = w.reshape(w.shape[0], reach, -1).transpose(0, 2, 1)
         kw = {"pads": [0, 0], "strides": [1], "dilations": [1], **kw}  # rten takes no defaults in one dimension
-        return self.node("Conv", [x, self.weight("w%d" % self.n, weight.detach().numpy()), self.weight("b%d" % self.n, bias.detach().numpy())], **kw)
+        return self.node("Conv", [x, self.weight("w%d" % self.n, w), self.weight("b%d" % self.n, linear.bias.detach().numpy())], **kw)
 
 
 def graph(net):
     g = Graph()
-    x = "features"
-    for f in net.front:
-        x = g.remembered(x, f.conv.in_channels, f.past)
-        x = g.node("Relu", [g.conv(x, *f.folded(), strides=[2])])
-    for b in net.blocks:
-        both = g.remembered(x, b.time.conv.in_channels, b.time.past)
-        y = g.conv(both, *b.time.folded(), group=b.time.conv.groups, dilations=list(b.time.conv.dilation))
-        y = g.conv(g.node("Relu", [y]), *b.mix.folded())
-        x = g.node("Relu", [g.node("Add", [x, y])])
-    both = g.remembered(x, net.head.in_channels, 2)
-    z = g.conv(both, net.head.weight, net.head.bias)
+    bands, width = net.front.in_features // STACK, net.front.out_features
+    x = g.conv(g.remembered("features", bands, STACK - 4), net.front, STACK, strides=[4])
+    for b, d in zip(net.blocks, DILATIONS):
+        both = g.remembered(g.node("Relu", [x]), width, 2 * d)
+        x = g.node("Add", [x, g.conv(both, b, 3, dilations=[d])])
+    z = g.conv(g.node("Relu", [x]), net.head, 1)
     g.nodes.append(helper.make_node("Sigmoid", [z], ["score"]))
-    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, 40, 4])] + g.inputs
-    outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 1, 1])] + g.outputs
+    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, bands, "features"])] + g.inputs
+    outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 1, "frames"])] + g.outputs
     return helper.make_graph(g.nodes, "wake", inputs, outputs, g.weights)
 
 
