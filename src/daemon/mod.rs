@@ -216,7 +216,8 @@ async fn serve_with_tools(
     let shared = seats
         .clone()
         .filter(|_| plan.config.agent == Engine::Builtin);
-    let (effectors, mut desk) = start(&plan, clock, &reports, hold.clone(), shared, wake_word).await?;
+    let (effectors, mut desk) =
+        start(&plan, clock, &reports, hold.clone(), shared, wake_word).await?;
     desk.equip(tools, Permissions::default());
     let serving = match &seats {
         Some(seats) => gateway::start_beside(&plan.config, &plan.places, seats).await,
