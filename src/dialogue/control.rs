@@ -6,10 +6,14 @@ use crate::private::Private;
 use crate::time::{Mono, SamplePos, Span};
 
 use super::effect::{Effect, Ignored};
+use super::interrupt::Doubt;
 use super::live::{Kind, Live, record};
 use super::machine::{Dialogue, MAX_ANNOUNCEMENTS};
 use super::phase::{Pending, Phase, User};
 use super::policy::BargeIn;
+
+/// More things are never due at one instant: a doubt, words that are awaited, the speaker, the room.
+const MOST_DUE: usize = 8;
 
 impl Dialogue {
     pub(super) fn announce(&mut self, text: Private<String>) {
@@ -152,10 +156,19 @@ impl Dialogue {
         self.phase = Phase::Closed;
     }
 
+    /// Does all that is due. Two things may be due at one instant (a doubt and the words that would have ended it), and after
+    /// one tick nothing is due any more; the bound only keeps a policy of zero durations from going round for ever.
     pub(super) fn tick(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        if self.deadline().is_none_or(|deadline| deadline > now) {
-            return;
+        for _ in 0..MOST_DUE {
+            if self.deadline().is_none_or(|deadline| deadline > now) {
+                return;
+            }
+            self.due(now, out);
         }
+    }
+
+    /// Does the first thing that is due.
+    fn due(&mut self, now: Mono, out: &mut Vec<Effect>) {
         match self.take() {
             Phase::Idle | Phase::Listening { .. } => {}
             Phase::Closed => self.phase = Phase::Closed,
@@ -223,7 +236,10 @@ impl Dialogue {
                     aside: None,
                     by,
                 };
-                self.believe_nothing(out);
+                // Only the doubt that waited for these words: the user may be speaking again.
+                if matches!(doubt, Some(Doubt::Held { voiced: false, .. })) {
+                    self.believe_nothing(out);
+                }
             }
             Phase::Speaking {
                 mut live, aside, ..

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use hark::dialogue::{BargeIn, Effect, Event, Ignored, Policy, Start};
+use hark::dialogue::{BargeIn, Dialogue, Effect, Event, Ignored, Policy, Start};
 use hark::flow::Outcome;
+use hark::private::Private;
 use hark::time::Mono;
 
-use crate::world::{Answer, HANGOVER_MS, TRANSCRIBE_MS, World};
+use crate::world::{Answer, HANGOVER_MS, TRANSCRIBE_MS, World, utterance};
 
 fn policy(barge_in: BargeIn) -> Policy {
     Policy {
@@ -267,4 +268,33 @@ fn a_closed_ear_is_not_opened_by_a_verdict() {
         .run();
     assert_eq!(world.ignored(), [Ignored::Echo]);
     assert_eq!(world.turn(0).outcome, Outcome::Completed);
+}
+
+#[test]
+fn a_doubt_and_the_words_it_waits_for_are_due_together_and_one_tick_settles_both() {
+    let policy = Policy {
+        barge_in: BargeIn::On,
+        clause_limit: Duration::from_secs(600),
+        ..Policy::default()
+    };
+    let words_due = policy.transcribe_limit;
+    let mut dialogue = Dialogue::new(policy);
+    let at = |millis| Mono::ZERO + Duration::from_millis(millis);
+    dialogue.handle(at(0), Event::Announce(Private::from("ring")));
+    dialogue.handle(at(1_000), Event::SpeechStarted { when: at(1_000) });
+    dialogue.handle(at(1_400), Event::Tick);
+    let closed = Event::Utterance {
+        utterance: utterance(at(1_000), at(1_500)),
+        ended: at(1_500),
+    };
+    dialogue.handle(at(1_900), closed);
+    let due = at(1_900) + words_due;
+    assert_eq!(dialogue.deadline(), Some(due));
+    let effects = dialogue.handle(due, Event::Tick);
+    assert!(effects.iter().any(is_resume), "{effects:?}");
+    assert!(
+        effects.iter().any(|e| matches!(e, Effect::Abandon { .. })),
+        "{effects:?}"
+    );
+    assert!(dialogue.deadline().is_some_and(|later| later > due));
 }

@@ -190,13 +190,11 @@ fn check(policy: Policy, steps: &[Step]) -> Result<(), TestCaseError> {
         if let Some(deadline) = dialogue.deadline()
             && deadline <= now
         {
-            {
-                watch.see(&dialogue.handle(now, Event::Tick))?;
-                prop_assert!(
-                    dialogue.deadline().is_none_or(|later| later > now),
-                    "a due tick did not move the deadline"
-                );
-            }
+            watch.see(&dialogue.handle(now, Event::Tick))?;
+            prop_assert!(
+                dialogue.deadline().is_none_or(|later| later > now),
+                "a due tick did not move the deadline"
+            );
         }
     }
     watch.see(&dialogue.handle(now, Event::Shutdown))?;
@@ -216,8 +214,7 @@ fn check(policy: Policy, steps: &[Step]) -> Result<(), TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // The same histories at every run. Other ones still find, rarely, a due tick that does not move the deadline: open.
-        rng_seed: proptest::test_runner::RngSeed::Fixed(20_261_124), cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+        cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn promises_hold_over_random_histories(
