@@ -428,6 +428,11 @@ fn policy(plan: &Plan) -> Policy {
             Wake::Key => Start::Key,
         },
         barge_in: EchoCare::at_start(config.audio.echo_cancellation, both_devices(plan)),
+        proof: if hears_itself(plan) {
+            ECHO_PROOF
+        } else {
+            Duration::ZERO
+        },
         follow_up: config.turn.follow_up,
         longest_utterance: config.turn.max_utterance + Duration::from_secs(5),
         ..Policy::default()
@@ -463,6 +468,10 @@ fn watch_neighbours(plan: &Plan, reports: &mpsc::Sender<Report>) -> Option<Neigh
             .is_some_and(|reports| reports.blocking_send(Report::Neighbours(listen)).is_ok())
     })
 }
+
+/// How long the echo of our last sample may go on: the device's buffers, the way through the room, and the end of a voice as
+/// the segmenter sees it. In the rig, with its own pipes, 350 ms.
+const ECHO_PROOF: Duration = Duration::from_millis(400);
 
 fn both_devices(plan: &Plan) -> bool {
     matches!(

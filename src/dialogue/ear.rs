@@ -167,7 +167,8 @@ impl Dialogue {
         }
         let pending = self.pend(now, closed, Gate::Open, out);
         let doubt = match doubt {
-            Some(Doubt::Held { .. }) => Some(Doubt::Held {
+            Some(Doubt::Held { since, .. }) => Some(Doubt::Held {
+                since,
                 voiced: false,
                 until: pending.by,
             }),
@@ -266,7 +267,9 @@ impl Dialogue {
                 aside: Some(aside),
                 by,
             } if aside.turn == transcript.turn => {
-                if let Some(reason) = self.no_interruption(&live, transcript.text.as_str()) {
+                let proved = self.proved(doubt, aside.ended);
+                if let Some(reason) = self.no_interruption(&live, transcript.text.as_str(), proved)
+                {
                     out.push(Effect::Ignore(reason));
                     self.phase = Phase::Speaking {
                         live,

@@ -36,6 +36,8 @@ pub(super) enum Doubt {
     },
     /// We are silent.
     Held {
+        /// Since when.
+        since: Mono,
         /// Whether the user still speaks.
         voiced: bool,
         /// When speech that goes on is an interruption whatever its words; or when silence without words was nothing.
@@ -90,7 +92,7 @@ impl Dialogue {
                     at: doubt_at,
                 });
             }
-            Some(Doubt::Held { voiced, until }) => {
+            Some(Doubt::Held { voiced, until, .. }) => {
                 *voiced = true;
                 *until = lasting;
             }
@@ -104,7 +106,10 @@ impl Dialogue {
         let until = now + self.policy.held_limit;
         match &mut self.phase {
             Phase::Speaking {
-                doubt: Some(Doubt::Held { voiced, until: by }),
+                doubt:
+                    Some(Doubt::Held {
+                        voiced, until: by, ..
+                    }),
                 ..
             } => {
                 *voiced = false;
@@ -139,6 +144,7 @@ impl Dialogue {
             due if due.deadline() > now => false,
             Doubt::Speech { since, .. } => {
                 *doubt = Doubt::Held {
+                    since: now,
                     voiced: true,
                     until: (since + lasting).max(now + std::time::Duration::from_millis(1)),
                 };
@@ -154,7 +160,8 @@ impl Dialogue {
     }
 
     /// Why words that were said into our speech do not end it; `None` when they do.
-    pub(super) fn no_interruption(&self, live: &Live, text: &str) -> Option<Ignored> {
+    /// `proved` tells that the speech went on after we had fallen silent, which no echo does.
+    pub(super) fn no_interruption(&self, live: &Live, text: &str, proved: bool) -> Option<Ignored> {
         if text.trim().is_empty() {
             return Some(Ignored::Empty);
         }
@@ -164,10 +171,12 @@ impl Dialogue {
         let ours = live.words();
         match self.policy.barge_in {
             BargeIn::Off => Some(Ignored::Echo),
-            BargeIn::On => (!takes_back(text) && resembles(&ours, text)).then_some(Ignored::Echo),
+            BargeIn::On if proved || takes_back(text) => {
+                (!takes_back(text) && resembles(&ours, text)).then_some(Ignored::Echo)
+            }
             // Here the words may be a mixture of ours and the user's, so the phrase may stand anywhere in them; but not if
             // we are saying it ourselves.
-            BargeIn::Wake => {
+            BargeIn::On | BargeIn::Wake => {
                 let meant = |words: &str| {
                     takes_back(words)
                         || matches!(&self.policy.start, Start::Phrase(phrase)
@@ -187,6 +196,14 @@ impl Dialogue {
                 }
             }
         }
+    }
+}
+
+impl Dialogue {
+    /// Whether speech that ended at `ended` outlasted our own voice.
+    pub(super) fn proved(&self, doubt: Option<Doubt>, ended: Mono) -> bool {
+        self.policy.proof.is_zero()
+            || matches!(doubt, Some(Doubt::Held { since, .. }) if ended >= since + self.policy.proof)
     }
 }
 

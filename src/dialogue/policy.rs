@@ -64,6 +64,9 @@ pub struct Policy {
     pub doubt: Duration,
     /// Speech that lasts this long is an interruption whatever its words: "mhm" and "okay" are over by then.
     pub interruption: Duration,
+    /// Where our echo is removed: how long speech must go on after we have fallen silent before it is believed to be the
+    /// user's. An echo that gets through ends with our voice, whatever a transcriber makes of it; zero where nothing can echo.
+    pub proof: Duration,
     /// How long we speak softly for a sound that does not become speech.
     pub duck_limit: Duration,
     /// How long we stay silent after a voice that has stopped, until its words are asked for: the longest end silence.
@@ -92,6 +95,7 @@ impl Default for Policy {
             clause_limit: Duration::from_secs(60),
             doubt: Duration::from_millis(200),
             interruption: Duration::from_millis(1_000),
+            proof: Duration::ZERO,
             duck_limit: Duration::from_millis(700),
             held_limit: Duration::from_millis(2_500),
             settle: Duration::from_millis(250),

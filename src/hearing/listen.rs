@@ -188,7 +188,10 @@ pub fn spawn(
     let mut listener = Listener::new(detectors, settings, clock, control.clone(), reopen, tell);
     let thread = std::thread::Builder::new()
         .name("listen".to_owned())
-        .spawn(move || listener.run(source))?;
+        .spawn(move || {
+            crate::platform::priority::raise_this_thread("listen");
+            listener.run(source)
+        })?;
     Ok(Ear { control, thread })
 }
 

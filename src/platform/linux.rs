@@ -33,6 +33,15 @@ pub(super) fn microphone_permission() -> Permission {
 }
 
 pub(super) fn ask_for_microphone(_limit: std::time::Duration) {}
+
+/// The nice level that PulseAudio and PipeWire take for themselves.
+const SOUND_NICE: libc::c_int = -11;
+
+pub(super) fn raise_this_thread() -> bool {
+    // SAFETY: the call takes plain numbers; a process of 0 is the calling thread on Linux, and no other is touched.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, SOUND_NICE) == 0 }
+}
+
 /// PulseAudio and PipeWire name their devices by how they are attached.
 pub(super) fn attachment(id: &str) -> Option<Attachment> {
     if id.starts_with("bluez") {

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod gpu;
 pub mod hotkey;
 pub mod memory;
+pub mod priority;
 pub mod private_file;
 pub mod process;
 pub mod quiet;

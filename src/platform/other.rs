@@ -131,3 +131,7 @@ pub(super) fn set_volume(_percent: u8) -> Result<(), VolumeError> {
 pub(super) fn set_muted(_muted: bool) -> Result<(), VolumeError> {
     Err(VolumeError::Unsupported)
 }
+
+pub(super) fn raise_this_thread() -> bool {
+    false
+}

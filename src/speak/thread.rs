@@ -82,9 +82,10 @@ impl Speaking {
             paused: false,
             earcon_ends: 0,
         };
-        let thread = Builder::new()
-            .name("speak".to_owned())
-            .spawn(move || speaker.run(&receiver))?;
+        let thread = Builder::new().name("speak".to_owned()).spawn(move || {
+            crate::platform::priority::raise_this_thread("speak");
+            speaker.run(&receiver)
+        })?;
         Ok(Self {
             commands,
             silenced,

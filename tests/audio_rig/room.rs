@@ -125,7 +125,8 @@ impl Drop for Pipe {
 }
 
 fn pipe(program: &str, device: &str, channels: u16) -> Pipe {
-    let child = Command::new(program)
+    let child = Command::new("nice")
+        .args(["-n", crate::rig::PRECEDENCE, program])
         .args([
             &format!("--device={device}"),
             "--rate=48000",
@@ -143,6 +144,8 @@ fn pipe(program: &str, device: &str, channels: u16) -> Pipe {
 }
 
 fn carry(shared: &Shared, acoustics: Acoustics) {
+    // Sound in air waits for no scheduler.
+    hark::platform::priority::raise_this_thread("room");
     let mut ear = pipe("parec", "speaker.monitor", 1);
     let mut mouth = pipe("pacat", "mic_in", 1);
     let mut heard = ear.0.stdout.take().unwrap();

@@ -112,7 +112,11 @@ impl Home {
     /// What is in the log, oldest first.
     pub fn records(&self) -> Vec<StoredTurn> {
         let log = Reader::open(&self.places().transcripts()).expect("there is a log");
-        let mut turns = log.list(&ListRequest::default()).expect("the log is read");
+        let everything = ListRequest {
+            limit: usize::MAX,
+            ..ListRequest::default()
+        };
+        let mut turns = log.list(&everything).expect("the log is read");
         turns.reverse();
         turns
     }

@@ -298,3 +298,32 @@ fn a_doubt_and_the_words_it_waits_for_are_due_together_and_one_tick_settles_both
     );
     assert!(dialogue.deadline().is_some_and(|later| later > due));
 }
+
+/// Where our echo is removed and sometimes is not: what ends with our own voice was our own voice.
+#[test]
+fn an_echo_that_gets_through_ends_when_we_fall_silent_and_costs_a_moment_only() {
+    let misheard = |length_ms, words| {
+        let mut world = World::new(Policy {
+            proof: Duration::from_millis(400),
+            ..policy(BargeIn::On)
+        });
+        world
+            .speech(0, 500, "hey hark what is the capital of France")
+            .answers(Answer::Clauses(vec![
+                "It is Paris.",
+                "It lies on the Seine.",
+            ]))
+            .speech(1_500, length_ms, words);
+        world.run();
+        world.turn(0).outcome
+    };
+    assert_eq!(misheard(500, "beethoven"), Outcome::Completed);
+    assert_eq!(
+        misheard(150, "who"),
+        Outcome::Completed,
+        "it was not even held"
+    );
+    assert_eq!(misheard(500, "stop"), Outcome::Interrupted);
+    assert_eq!(misheard(500, "hey hark"), Outcome::Interrupted);
+    assert_eq!(misheard(800, "and Finland"), Outcome::Interrupted);
+}

@@ -47,6 +47,14 @@ pub(super) fn microphone_permission() -> Permission {
     }
 }
 
+/// The scheduler's highest class below real time, which callbacks have.
+pub(super) fn raise_this_thread() -> bool {
+    // SAFETY: the call takes plain numbers, acts on the calling thread, and reports a failure by its result.
+    unsafe {
+        libc::pthread_set_qos_class_self_np(libc::qos_class_t::QOS_CLASS_USER_INTERACTIVE, 0) == 0
+    }
+}
+
 /// The answer comes on a queue of the system's; the main thread need not run for it.
 pub(super) fn ask_for_microphone(limit: Duration) {
     // SAFETY: a constant string of AVFoundation, which is linked.
