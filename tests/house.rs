@@ -41,6 +41,7 @@ const CORE: &[&str] = &[
     "agent/prefix.rs",
     "memory",
     "service",
+    "config/changes.rs",
     "config/raw.rs",
     "config/resolved.rs",
     "config/tools.rs",

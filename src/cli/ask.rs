@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::Setting;
 use super::failure::Failure;
+use super::waiting::Waiting;
 use crate::daemon::typed::{Consented, Typed, TypedEvent};
 
 /// Arguments of `hark ask`.
@@ -36,7 +37,9 @@ pub fn run(args: &AskArgs, setting: &Setting) -> anyhow::Result<()> {
     let (words, piped) = question(&args.text)?;
     let mut out = std::io::stdout();
     let json = args.json;
+    let mut waiting = Waiting::begin("the model is thinking about it");
     let mut show = move |event: &TypedEvent<'_>| -> std::io::Result<()> {
+        waiting.over();
         match event {
             TypedEvent::Text(text) if !json => {
                 write!(out, "{text}")?;
@@ -55,6 +58,8 @@ pub fn run(args: &AskArgs, setting: &Setting) -> anyhow::Result<()> {
     let question = typed.whole();
     let answer =
         super::runtime()?.block_on(crate::daemon::typed::ask(typed, &mut show, &mut confirm))?;
+    // With it the sign of the wait goes, before anything else is printed.
+    drop(show);
     let mut out = std::io::stdout();
     if args.json {
         let document = serde_json::json!({

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Setting;
 use super::console::{Console, with_standard_streams};
 use super::failure::{Failure, UNREACHABLE};
+use super::waiting::{Waiting, during};
 use crate::agent::prompt;
 use crate::config::resolved::Manage;
 use crate::daemon::parts;
@@ -110,7 +111,7 @@ fn list(
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<()> {
     let settings = server_settings(&setting.config.llm, &setting.places, Keeping::UntilStopped);
-    let presences = runtime.block_on(survey(&settings.llm));
+    let presences = during(ASKING, || runtime.block_on(survey(&settings.llm)));
     let rows: Vec<Row> = presences
         .iter()
         .map(|found| row(found, &settings))
@@ -234,7 +235,7 @@ fn change(
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<()> {
     let mut supervisor = supervisor(setting)?;
-    let mut told = runtime.block_on(supervisor.survey());
+    let mut told = during(ASKING, || runtime.block_on(supervisor.survey()));
     if event == Event::Stop && supervisor.phase() == Phase::Empty {
         writeln!(console.out, "nothing is resident")?;
         return Ok(());
@@ -249,14 +250,20 @@ fn change(
             Failure::usage(format!("{} cannot be started: {error}", kind.name()), next).into(),
         );
     }
-    told.extend(runtime.block_on(supervisor.handle(event)));
+    told.extend(during(CHANGING, || {
+        runtime.block_on(supervisor.handle(event))
+    }));
     if let Some(kind) = told.iter().find_map(|told| match told {
         Told::Question(kind) => Some(*kind),
         _ => None,
     }) {
         let answer = yes || consent(kind, console)?;
-        told.extend(runtime.block_on(supervisor.handle(Event::Answered { yes: answer })));
+        let answered = Event::Answered { yes: answer };
+        told.extend(during(CHANGING, || {
+            runtime.block_on(supervisor.handle(answered))
+        }));
     }
+    let mut waiting = Waiting::begin(CHANGING);
     // One that dies while it starts is tried again, with pauses, until it is given up.
     while let Some(deadline) = supervisor.deadline().filter(|_| !rests(supervisor.phase())) {
         let now = Clock::start();
@@ -266,8 +273,12 @@ fn change(
             supervisor.look().await
         }));
     }
+    waiting.over();
     conclude(&told, &supervisor, console)
 }
+
+const ASKING: &str = "asking the model servers";
+const CHANGING: &str = "waiting for the server to end, start or load its model";
 
 const fn rests(phase: Phase) -> bool {
     matches!(
@@ -361,7 +372,10 @@ async fn warm(setting: &Setting, console: &mut Console<'_>) -> anyhow::Result<()
         .into());
     };
     let clock = Clock::start();
-    let usage = backend.warm(prompt::warm_up()).await?;
+    let mut waiting = Waiting::begin("the model is being loaded and warmed");
+    let usage = backend.warm(prompt::warm_up()).await;
+    waiting.over();
+    let usage = usage?;
     let told =
         |tokens: Option<u32>| tokens.map_or_else(|| "?".to_owned(), |tokens| tokens.to_string());
     writeln!(

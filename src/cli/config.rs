@@ -1,17 +1,15 @@
-//! `hark config path|show|check|init`.
+//! `hark config path|show|check|init|reload`.
 //!
 //! Thin: reads, prints, asks. All knowledge of settings lies in [`crate::config`].
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod init;
 
-use anyhow::Context as _;
 use serde_json::json;
 
 use super::console::Console;
 use crate::config::load::{layers, stray_variables};
 use crate::config::raw::{PERMISSIONS, SERVERS, Setting, is_secret};
-use crate::config::{Places, Raw, Request, Value, load, template};
+use crate::config::{Places, Raw, Request, Value, load};
 
 /// Arguments of `hark config`.
 #[derive(Debug, clap::Args)]
@@ -47,9 +45,18 @@ enum ConfigCommand {
         /// Takes the defaults without asking
         #[arg(long, short)]
         yes: bool,
-        /// Replaces an existing file
+        /// Replaces an existing file; the old one is kept beside it
         #[arg(long)]
         force: bool,
+    },
+    /// Lets the running daemon read the file again now, and tells what takes effect
+    #[command(
+        after_help = "Example:\n  hark config reload\n\nThe daemon also sees by itself that the file has changed, within two seconds."
+    )]
+    Reload {
+        /// Prints one JSON document
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -97,7 +104,8 @@ pub fn run(
             json,
         } => show(places, request, console, keys, *sources, *json)?,
         ConfigCommand::Check => check(places, request, console)?,
-        ConfigCommand::Init { yes, force } => init(places, console, *yes, *force)?,
+        ConfigCommand::Init { yes, force } => init::run(places, request, console, *yes, *force)?,
+        ConfigCommand::Reload { json } => super::control::reload(*json)?,
     }
     Ok(())
 }
@@ -228,126 +236,4 @@ fn check(places: &Places, request: &Request, console: &mut Console<'_>) -> anyho
         )?;
     }
     Ok(())
-}
-
-/// A question of `init`.
-struct Question {
-    key: &'static str,
-    text: &'static str,
-}
-
-/// What a new user may want to change at once; each can be answered with an empty line.
-const QUESTIONS: &[Question] = &[
-    Question {
-        key: "wake.phrase",
-        text: "What should wake it?",
-    },
-    Question {
-        key: "hotkey.push_to_talk",
-        text: "Which key is push-to-talk?",
-    },
-    Question {
-        key: "llm.backend",
-        text: "Which backend: auto, mlx, ollama, openai or none?",
-    },
-    Question {
-        key: SERVER_ADDRESS,
-        text: "What is its address, with /v1?",
-    },
-    Question {
-        key: "stt.language",
-        text: "Which language do you speak to it (a code like en, or auto)?",
-    },
-    Question {
-        key: "tts.voice",
-        text: "Which voice should it have?",
-    },
-];
-
-/// Asked only after `openai` was chosen, which is of no use without it.
-const SERVER_ADDRESS: &str = "llm.openai.url";
-
-fn init(places: &Places, console: &mut Console<'_>, yes: bool, force: bool) -> anyhow::Result<()> {
-    let file = &places.config_file;
-    if file.exists() && !force {
-        return Err(ConfigRefusal::Exists(file.display().to_string()).into());
-    }
-    let mut answers = BTreeMap::new();
-    if !yes {
-        for question in QUESTIONS {
-            if question.key == SERVER_ADDRESS && !chose_openai(&answers) {
-                continue;
-            }
-            if let Some(answer) = put(question, places, console)? {
-                answers.insert(question.key.to_owned(), answer);
-            }
-        }
-    }
-    if !answers.contains_key(SERVER_ADDRESS) && chose_openai(&answers) {
-        answers.remove("llm.backend");
-        writeln!(
-            console.err,
-            "Without an address that backend cannot be used; llm.backend stays as it was."
-        )?;
-    }
-    write_file(file, &template::render(&answers)).with_context(|| {
-        format!(
-            "{} cannot be written; check the folder's permissions",
-            file.display()
-        )
-    })?;
-    writeln!(
-        console.out,
-        "Wrote {}. `hark config check` checks it after you edit it.",
-        file.display()
-    )?;
-    Ok(())
-}
-
-fn chose_openai(answers: &BTreeMap<String, Value>) -> bool {
-    answers.get("llm.backend") == Some(&Value::Text("openai".to_owned()))
-}
-
-/// The user's answer where it is another than the default; asked again until it is valid.
-fn put(
-    question: &Question,
-    places: &Places,
-    console: &mut Console<'_>,
-) -> anyhow::Result<Option<Value>> {
-    let defaults = Raw::default();
-    let default = &defaults
-        .get(question.key)
-        .expect("the questions are about known keys")
-        .value;
-    loop {
-        let answer = console.ask(&format!("{} [{default}]", question.text))?;
-        let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
-            return Ok(None);
-        };
-        let mut raw = Raw::default();
-        let origin = crate::config::Origin::Flag {
-            name: "your answer".to_owned(),
-        };
-        let answer = answer.trim_matches('"').to_owned();
-        if answer == "openai" && question.key == "llm.backend" {
-            // It is valid together with an address, which is asked for next.
-            return Ok(Some(Value::Text(answer)));
-        }
-        raw.overlay(question.key, &answer, origin)
-            .map_err(|problem| crate::config::Problems(vec![problem]))?;
-        match crate::config::Config::resolve(&raw, places) {
-            Ok(_) => return Ok(Some(Value::Text(answer))),
-            Err(problems) => writeln!(console.err, "{problems}")?,
-        }
-    }
-}
-
-/// Writes next to the file and renames, so that a full disk leaves the old one.
-fn write_file(file: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let draft = file.with_extension("toml.new");
-    std::fs::write(&draft, text)?;
-    std::fs::rename(&draft, file)
 }

@@ -181,6 +181,41 @@ pub fn events(_: &EventsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs `hark config reload`.
+///
+/// # Errors
+/// The daemon cannot be reached, or the settings are wrong.
+pub fn reload(json: bool) -> anyhow::Result<()> {
+    let client = client()?;
+    let answer = ask(&client, |client| async move {
+        client.post("/v1/config/reload", &Value::Null).await
+    })?;
+    if json {
+        return print(&answer.to_string());
+    }
+    let names = |key: &str| -> Vec<&str> {
+        let list = answer.get(key).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    };
+    let (applied, restart) = (names("applied"), names("restart"));
+    if !applied.is_empty() {
+        print(&format!("Taken over: {}.", applied.join(", ")))?;
+    }
+    if !restart.is_empty() {
+        print(&format!(
+            "These need a restart (`hark service restart`, or end `hark run` and start it again): {}.",
+            restart.join(", ")
+        ))?;
+    }
+    if applied.is_empty() && restart.is_empty() {
+        print("The daemon runs with these settings already.")?;
+    }
+    Ok(())
+}
+
 fn order(json: bool, path: &'static str, body: Value, told: &str) -> anyhow::Result<()> {
     let client = client()?;
     let answer = ask(

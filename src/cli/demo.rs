@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Setting;
 use super::failure::Failure;
 use super::receipt;
+use super::waiting::Waiting;
 use crate::daemon::conductor::{Summary, Until};
 use crate::daemon::events::{Line, News, Sink};
 use crate::daemon::parts;
@@ -100,7 +101,9 @@ pub fn run(args: &DemoArgs, setting: &Setting) -> anyhow::Result<()> {
 async fn one_turn(plan: Plan, quiet: bool) -> anyhow::Result<Summary> {
     let heard = Arc::new(AtomicBool::new(false));
     let hears = Arc::clone(&heard);
+    let mut waiting = Waiting::begin("loading the models and opening the devices");
     let sink: Sink = Box::new(move |line| {
+        waiting.over();
         if matches!(line.news, News::SpeechStart) {
             hears.store(true, Ordering::Relaxed);
         }

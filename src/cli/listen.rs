@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::Setting;
+use super::waiting::Waiting;
 use crate::daemon::hear::{HearEvent, Hearing};
 
 /// Arguments of `hark listen`.
@@ -33,8 +34,10 @@ pub fn run(args: &ListenArgs, setting: &Setting) -> anyhow::Result<()> {
         input,
     };
     let json = args.json;
+    let mut waiting = Waiting::begin("loading the speech model and opening the input");
     crate::daemon::hear::hear(hearing, &mut |event: HearEvent<'_>| {
         let mut out = std::io::stdout();
+        waiting.over();
         match event {
             HearEvent::Ready { input, model } => {
                 eprintln!("listening to {input} with {model}; stop with Ctrl-C");

@@ -5,16 +5,18 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::config::Config;
+use crate::config::resolved::LogLevel;
 
 /// Who reads the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,41 +49,63 @@ pub fn start(verbose: u8, reader: Reader, config: &Config, logs: Option<&Path>) 
         (1, _) => ("info", "info"),
         _ => ("debug", "debug"),
     };
+    // What `-v` asks for on the command line is not the settings' to change.
+    let follows = verbose == 0;
+    let mut handles = Vec::new();
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
     let mut trouble = None;
     if let Some(logs) = logs.filter(|_| reader != Reader::Person) {
         match open(logs, config) {
-            Ok(file) => layers.push(
-                tracing_subscriber::fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(false)
-                    .with_span_list(false)
-                    .with_target(false)
-                    .with_writer(Mutex::new(file))
-                    .with_filter(filter(kept))
-                    .boxed(),
-            ),
+            Ok(file) => {
+                let (filter, handle) = reload::Layer::new(filter(kept));
+                handles.extend(follows.then_some(handle));
+                layers.push(
+                    tracing_subscriber::fmt::layer()
+                        .json()
+                        .flatten_event(true)
+                        .with_current_span(false)
+                        .with_span_list(false)
+                        .with_target(false)
+                        .with_writer(Mutex::new(file))
+                        .with_filter(filter)
+                        .boxed(),
+                );
+            }
             Err(error) => trouble = Some(error),
         }
     }
     if reader != Reader::File || layers.is_empty() {
         let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let (filter, handle) = reload::Layer::new(filter(screen));
+        let configured = matches!(reader, Reader::Daemon | Reader::File);
+        handles.extend((follows && configured).then_some(handle));
         layers.push(
             tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
                 .with_ansi(colour)
                 .with_target(false)
-                .with_filter(filter(screen))
+                .with_filter(filter)
                 .boxed(),
         );
     }
     let started = tracing_subscriber::registry().with(layers).try_init();
-    if started.is_err() {
+    if started.is_err() || HANDLES.set(handles).is_err() {
         tracing::debug!("logging had been started already");
     }
     if let Some(error) = trouble {
         tracing::warn!(%error, "no log file is written");
+    }
+}
+
+/// The filters that follow `log.level`.
+static HANDLES: OnceLock<Vec<reload::Handle<EnvFilter, Registry>>> = OnceLock::new();
+
+/// Changes how much is logged, where the settings decide that.
+pub fn set_level(level: LogLevel) {
+    for handle in HANDLES.get().into_iter().flatten() {
+        if handle.reload(filter(level.as_str())).is_err() {
+            tracing::debug!("this log has ended");
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod service;
 pub mod tools;
 pub mod transcribe;
 pub mod transcripts;
+pub mod waiting;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -108,9 +109,14 @@ enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Prints the manual page
-    #[command(after_help = "Example:\n  hark man | man -l -")]
-    Man,
+    /// Prints the manual page, of Hark or of one verb
+    #[command(
+        after_help = "Examples:\n  hark man | man -l -\n  hark man service install | man -l -"
+    )]
+    Man {
+        /// The verb, with its own if it has any
+        verb: Vec<String>,
+    },
 }
 
 /// Parses the arguments, runs the verb, tells what went wrong.
@@ -183,7 +189,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "hark", &mut script);
             Ok(std::io::stdout().write_all(&script)?)
         }
-        Verb::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?),
+        Verb::Man { verb } => manual(&verb),
         Verb::Config(args) => {
             console::with_standard_streams(|console| config::run(&args, &places, &request, console))
         }
@@ -224,6 +230,34 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// Prints the page of Hark (`hark.1`) or of a verb (`hark-service-install.1`).
+fn manual(words: &[String]) -> anyhow::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let mut name = "hark".to_owned();
+    for word in words {
+        let found = command
+            .get_subcommands()
+            .find(|known| known.get_name() == word)
+            .cloned();
+        let Some(found) = found else {
+            return Err(Failure::usage(
+                format!("{} has no verb named {word}", name.replace('-', " ")),
+                format!("see them: {} --help", name.replace('-', " ")),
+            )
+            .into());
+        };
+        name = format!("{name}-{word}");
+        command = found.display_name(name.clone());
+    }
+    // Rendered first: a closed pipe has its own error.
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command)
+        .title(name)
+        .render(&mut page)?;
+    Ok(std::io::stdout().write_all(&page)?)
+}
+
 /// Who reads what `verb` logs.
 fn reader(verb: &Verb) -> logging::Reader {
     match verb {
@@ -261,13 +295,19 @@ impl Setting {
         &self,
         flags: &[(&str, &'static str, Option<&String>)],
     ) -> anyhow::Result<Config> {
+        Ok(crate::config::load(&self.places, &self.request_with(flags))?.0)
+    }
+
+    /// What the settings are made of with those flags.
+    #[must_use]
+    pub fn request_with(&self, flags: &[(&str, &'static str, Option<&String>)]) -> Request {
         let mut request = self.request.clone();
         for (name, key, value) in flags {
             if let Some(value) = value {
                 request = request.with_flag(name, key, (*value).clone());
             }
         }
-        Ok(crate::config::load(&self.places, &request)?.0)
+        request
     }
 }
 
@@ -307,7 +347,7 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
         | Verb::Ptt(_)
         | Verb::Stop(_)
         | Verb::Completions { .. }
-        | Verb::Man => {
+        | Verb::Man { .. } => {
             Err(Failure::failed("this verb needs no settings", "report this as a bug").into())
         }
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Setting;
 use super::failure::Failure;
+use super::waiting::during;
 use crate::daemon::parts::memory::{self as planning, Choice};
 use crate::llm::weights::WeightsError;
 use crate::memory::machine;
@@ -55,11 +56,15 @@ pub fn run(args: &PlanArgs, setting: &Setting) -> anyhow::Result<()> {
     let runtime = super::runtime()?;
     let mut source = "asked for";
     for name in &args.model {
-        let found = runtime.block_on(planning::llm(name, &config.llm, context));
+        let found = during(WEIGHING, || {
+            runtime.block_on(planning::llm(name, &config.llm, context))
+        });
         wanted.llms.push(found.map_err(wrong_model)?);
     }
     if wanted.llms.is_empty() {
-        let configured = runtime.block_on(planning::configured_llm(&config.llm));
+        let configured = during(WEIGHING, || {
+            runtime.block_on(planning::configured_llm(&config.llm))
+        });
         source = if configured.is_some() {
             "configured"
         } else {
@@ -83,6 +88,8 @@ pub fn run(args: &PlanArgs, setting: &Setting) -> anyhow::Result<()> {
     }
     Err(refusal(&made, &names).into())
 }
+
+const WEIGHING: &str = "asking the model server how large the model is";
 
 fn wrong_model(error: WeightsError) -> Failure {
     let next = match error {

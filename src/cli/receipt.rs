@@ -101,6 +101,20 @@ pub fn narrate(news: &News) -> Option<String> {
             )
         }
         News::Device { change } | News::Backend { change } => format!("      ({change})"),
+        News::Welcome { text } => text.clone(),
+        News::Config { applied, restart } => {
+            let list = |names: &[String]| names.join(", ");
+            match (applied.as_slice(), restart.as_slice()) {
+                ([], []) => "      (the settings are as they were)".to_owned(),
+                (applied, []) => format!("      (settings taken over: {})", list(applied)),
+                ([], restart) => format!("      (settings that need a restart: {})", list(restart)),
+                (applied, restart) => format!(
+                    "      (settings taken over: {}; these need a restart: {})",
+                    list(applied),
+                    list(restart)
+                ),
+            }
+        }
         News::Error { message, .. } => format!("      (trouble: {message})"),
         _ => return None,
     })

@@ -7,9 +7,11 @@ use anyhow::Context as _;
 
 use super::Setting;
 use super::failure::Failure;
+use super::waiting::Waiting;
 use crate::daemon::conductor::Until;
 use crate::daemon::doors::{Doors, Taken};
 use crate::daemon::events::{Line, Sink};
+use crate::daemon::reload::Origin;
 use crate::daemon::{Input, Output, Pace, Plan, Wake};
 
 /// Arguments of `hark run`.
@@ -46,10 +48,16 @@ pub struct RunArgs {
 /// # Errors
 /// A device, file or model cannot be used; see [`super::failure`].
 pub fn run(args: &RunArgs, setting: &Setting) -> anyhow::Result<()> {
-    let config = setting.with_flags(&[
+    let request = setting.request_with(&[
         ("--input", "audio.input", args.input.as_ref()),
         ("--output", "audio.output", args.output.as_ref()),
-    ])?;
+    ]);
+    let (config, raw) = crate::config::load(&setting.places, &request)?;
+    let origin = Origin {
+        request,
+        raw,
+        set_log_level: super::logging::set_level,
+    };
     let input = input(&config.audio.input, args.fast)?;
     let from_file = matches!(input, Input::File { .. });
     let wake = match (
@@ -88,7 +96,7 @@ pub fn run(args: &RunArgs, setting: &Setting) -> anyhow::Result<()> {
         eprintln!("{}", super::receipt::STARTER_ADVICE);
     }
     let sink = sink(args.events.as_deref())?;
-    let doors = doors(&plan)?;
+    let doors = doors(&plan, origin)?;
     let summary = super::runtime()?.block_on(crate::daemon::serve(plan, sink, doors))?;
     if let Some(error) = summary.input_failed {
         return Err(error.into());
@@ -105,7 +113,7 @@ pub fn run(args: &RunArgs, setting: &Setting) -> anyhow::Result<()> {
 
 /// A daemon in a room takes commands and keys. One that answers a file does so too where no other daemon does, as long as
 /// there is time for them.
-fn doors(plan: &Plan) -> anyhow::Result<Doors> {
+fn doors(plan: &Plan, origin: Origin) -> anyhow::Result<Doors> {
     let in_a_hurry = matches!(
         plan.input,
         Input::File {
@@ -129,6 +137,8 @@ fn doors(plan: &Plan) -> anyhow::Result<Doors> {
             Input::File { .. } | Input::Samples { .. } => Taken::GoOn,
         },
         hotkey: true,
+        settings: Some(origin),
+        greets: plan.until == Until::Stopped,
     })
 }
 
@@ -178,7 +188,17 @@ pub fn output(name: &str, pace: Pace) -> Output {
     }
 }
 
+/// The sink, and until the first event a sign that there is something to wait for.
 fn sink(events: Option<&str>) -> anyhow::Result<Sink> {
+    let mut inner = plain_sink(events)?;
+    let mut waiting = Waiting::begin("loading the models and opening the devices");
+    Ok(Box::new(move |line| {
+        waiting.over();
+        inner(line);
+    }))
+}
+
+fn plain_sink(events: Option<&str>) -> anyhow::Result<Sink> {
     let mut writer: Box<dyn Write + Send> = match events {
         None => return Ok(Box::new(narrate)),
         Some("-") => Box::new(std::io::stdout()),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Setting;
 use super::failure::Failure;
+use super::waiting::during;
 use crate::daemon::Output;
 use crate::daemon::Pace;
 
@@ -45,5 +46,11 @@ pub fn run(args: &SayArgs, setting: &Setting) -> anyhow::Result<()> {
         },
         None => super::run::output(&config.audio.output, Pace::RealTime),
     };
-    crate::daemon::say(&config, &output, &text)
+    // What is played is heard; what is written is not.
+    match output {
+        Output::File { .. } => during("the voice is writing", || {
+            crate::daemon::say(&config, &output, &text)
+        }),
+        Output::Device(_) => crate::daemon::say(&config, &output, &text),
+    }
 }

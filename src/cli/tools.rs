@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Setting;
 use super::console::Console;
 use super::failure::{Failure, UNREACHABLE};
+use super::waiting::Waiting;
 use crate::agent::tools::mcp::{ServerState, State};
 use crate::agent::tools::permission::Verdict;
 use crate::agent::tools::{Class, Tool, ToolError, ToolOutput, spec_tokens};
@@ -55,7 +56,9 @@ pub fn run(args: &ToolsArgs, setting: &Setting, console: &mut Console<'_>) -> an
     super::runtime()?.block_on(async {
         let notebook = Arc::new(parts::notebook(&setting.places)?);
         let registry = tools::open(&setting.config, &setting.places, &notebook);
+        let mut waiting = Waiting::begin("the servers that bring tools are being started");
         registry.settled().await;
+        waiting.over();
         let done = match &args.command {
             None | Some(ToolsCommand::List) => list(&registry, args.json, console),
             Some(ToolsCommand::Call {
@@ -189,7 +192,10 @@ async fn call(
     if registry.verdict(listed.tool.as_ref(), &arguments) == Verdict::Ask && !yes {
         consent(listed.tool.as_ref(), &arguments, console)?;
     }
-    let output = make(listed.tool.as_ref(), arguments).await?;
+    let mut waiting = Waiting::begin("the tool is working");
+    let output = make(listed.tool.as_ref(), arguments).await;
+    waiting.over();
+    let output = output?;
     if as_json {
         let document = json!({"tool": name, "content": output.content, "did": output.did});
         writeln!(console.out, "{document}")?;

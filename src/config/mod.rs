@@ -8,6 +8,7 @@
 //! Called once at start by `cli` and `daemon`; the resolved value is plain data and is shared freely. Where the file lies
 //! is the business of `platform`; it comes in as [`Places`].
 
+pub mod changes;
 pub mod load;
 pub mod raw;
 pub mod resolved;

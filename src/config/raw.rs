@@ -4,7 +4,7 @@
 //! `defaults.toml`, and one that is not known is a [`Problem`] with a suggestion. Whether a value is allowed is decided by
 //! [`super::resolved`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -221,6 +221,24 @@ impl Raw {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Setting> {
         self.settings.get(name)
+    }
+
+    /// Every name that this or `other` knows, sorted.
+    #[must_use]
+    pub fn names(&self, other: &Self) -> BTreeSet<String> {
+        self.settings
+            .keys()
+            .chain(other.settings.keys())
+            .cloned()
+            .collect()
+    }
+
+    /// Takes one setting over from another pile, also its absence.
+    pub fn adopt(&mut self, other: &Self, name: &str) {
+        match other.settings.get(name) {
+            Some(setting) => self.settings.insert(name.to_owned(), setting.clone()),
+            None => self.settings.remove(name),
+        };
     }
 
     /// The settings under a table in which users name the keys, sorted by name.

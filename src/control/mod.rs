@@ -15,6 +15,7 @@
 //! | `POST /v1/off-record` | `{"on": true}` | `{"off_record"}` |
 //! | `POST /v1/ptt` | `{"action": "press"}`, `release`, `toggle` | `{"ptt"}` |
 //! | `POST /v1/stop` | | `{"stopped": true}` |
+//! | `POST /v1/config/reload` | | `{"applied": [], "restart": []}` |
 //! | `GET /v1/events` | | JSON Lines until the daemon ends |
 //!
 //! Anything else is answered with `{"error": {"kind", "message", "next"}}`.
@@ -42,6 +43,8 @@ pub enum Command {
     Key(Key),
     /// Be silent now.
     Stop,
+    /// Read the settings again.
+    Reload,
 }
 
 /// A command with the way back for its answer.
@@ -73,6 +76,13 @@ pub enum Answer {
     Key {
         /// `press`, `release` or `toggle`.
         ptt: &'static str,
+    },
+    /// The settings were read again.
+    Settings {
+        /// Names of those that changed and take effect now.
+        applied: Vec<String>,
+        /// Names of those that changed since the start and need a restart.
+        restart: Vec<String>,
     },
     /// It is silent.
     Stopped {

@@ -149,6 +149,7 @@ enum Route {
     OffRecord,
     Key,
     Stop,
+    Reload,
     Events,
 }
 
@@ -165,6 +166,7 @@ async fn route(state: &State, request: Request<Incoming>) -> Response<Body> {
         "off-record" => (Route::OffRecord, Method::POST),
         "ptt" => (Route::Key, Method::POST),
         "stop" => (Route::Stop, Method::POST),
+        "config/reload" => (Route::Reload, Method::POST),
         _ => return no_such(path),
     };
     if *request.method() != method {
@@ -184,6 +186,7 @@ async fn route(state: &State, request: Request<Incoming>) -> Response<Body> {
         Route::Status => Command::Status,
         Route::Mute(on) => Command::Mute(on),
         Route::Stop => Command::Stop,
+        Route::Reload => Command::Reload,
         Route::OffRecord => match body(request).await.and_then(off_record) {
             Ok(command) => command,
             Err(response) => return *response,
@@ -253,7 +256,7 @@ fn no_such(path: &str) -> Response<Body> {
         StatusCode::NOT_FOUND,
         "no_such_path",
         &format!("there is no {path} here: this hark speaks version 1"),
-        "GET /v1/status, GET /v1/events, POST /v1/mute, /v1/unmute, /v1/off-record, /v1/ptt, /v1/stop",
+        "GET /v1/status, GET /v1/events, POST /v1/mute, /v1/unmute, /v1/off-record, /v1/ptt, /v1/stop, /v1/config/reload",
     )
 }
 

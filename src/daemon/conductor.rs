@@ -5,6 +5,8 @@
 //! when it is full, and the rings behind the senders absorb that). What comes from keys and commands is in `remote`.
 
 mod remote;
+mod settings;
+mod welcome;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, Manner};
 use super::effectors::Effectors;
 use super::events::{Line, News, Sink};
+use super::reload::Fresh;
+use super::welcome::Welcome;
 use crate::audio::echo::meter::EchoReport;
 use crate::control::Call;
 use crate::dialogue::{AgentEvent, Dialogue, Effect, Event, Key, Policy, SpeakerEvent};
@@ -70,6 +74,10 @@ pub enum Report {
     Told(String),
     /// Another program listens, or none does any more.
     Neighbours(bool),
+    /// The settings were changed: what is ready to be taken over.
+    Settings(Box<Fresh>),
+    /// The settings were changed and are wrong; the sentence for the user.
+    SettingsWrong(String),
 }
 
 /// When the conductor ends by itself.
@@ -141,6 +149,10 @@ pub struct Conductor {
     /// The sound of the newest utterances, where it is kept with their turns.
     sounds: BTreeMap<TurnId, Arc<[f32]>>,
     keep_sounds: bool,
+    /// What is said at the first run.
+    welcome: Option<Welcome>,
+    /// Whether turns are recorded at all.
+    keeps_records: bool,
     remote: Remote,
     /// Whether the store acknowledges; while it does not, turns are over without it.
     log_works: bool,
@@ -180,6 +192,8 @@ impl Conductor {
             unstored: HashMap::new(),
             sounds: BTreeMap::new(),
             keep_sounds: false,
+            welcome: None,
+            keeps_records: false,
             remote: Remote::default(),
             log_works: true,
             done: Summary::default(),
@@ -197,10 +211,11 @@ impl Conductor {
         self
     }
 
-    /// With the sound of each question kept beside its turn.
+    /// With records of turns, and where `sounds` is set the sound of each question beside its turn.
     #[must_use]
-    pub const fn keeping_sounds(mut self, keep: bool) -> Self {
-        self.keep_sounds = keep;
+    pub const fn keeping(mut self, records: bool, sounds: bool) -> Self {
+        self.keeps_records = records;
+        self.keep_sounds = records && sounds;
         self
     }
 
@@ -305,6 +320,8 @@ impl Conductor {
             Report::Memory(change) => self.emit(None, News::Memory { change }),
             Report::Told(words) => self.dispatch(Event::Announce(Private::new(words))),
             Report::Neighbours(listen) => self.neighbours(listen),
+            Report::Settings(fresh) => self.take_over(*fresh),
+            Report::SettingsWrong(message) => self.settings_wrong(message),
         }
     }
 
@@ -357,6 +374,7 @@ impl Conductor {
                 self.note_state();
                 let news = self.effectors.ready_news(self.desk.backend());
                 self.emit(None, news);
+                self.greet();
             }
             EarEvent::Onset { .. } => self.dispatch(Event::SpeechOnset),
             EarEvent::Echo(report) => self.echo(report),

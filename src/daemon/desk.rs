@@ -206,6 +206,14 @@ impl Desk {
         self.keeper = Some(keeper);
     }
 
+    /// Takes over what can change while it runs: who the assistant is, how the model answers, what tools may do.
+    pub fn take_over(&mut self, config: &Config) {
+        self.persona = config.persona.clone();
+        self.llm.max_tokens = config.llm.max_tokens;
+        self.llm.temperature = config.llm.temperature;
+        self.equipment.take_over(&config.tools);
+    }
+
     /// The backend that it was made with.
     #[must_use]
     pub fn first_backend(&self) -> Option<Arc<dyn LlmBackend>> {

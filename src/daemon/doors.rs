@@ -30,6 +30,10 @@ pub struct Doors {
     pub taken: Taken,
     /// Whether the push-to-talk key of the settings is registered.
     pub hotkey: bool,
+    /// What the settings were made of, where they are to be followed while the daemon runs.
+    pub settings: Option<super::reload::Origin>,
+    /// Whether the first run greets.
+    pub greets: bool,
 }
 
 /// What happens when another daemon has the socket.

@@ -35,6 +35,9 @@ pub struct Effectors {
     store: Option<StoreHandle>,
     /// Whether a sound tells that a question was taken.
     earcons: bool,
+    /// Whether anybody would hear it: a file that is written as fast as it can be has no time in which a sound would tell
+    /// anybody anything.
+    earcons_heard: bool,
     /// Agent tasks that run, by turn.
     tasks: HashMap<TurnId, CancellationToken>,
     /// Where other programs use the model, too.
@@ -63,6 +66,7 @@ impl Effectors {
             ear,
             store,
             earcons: false,
+            earcons_heard: false,
             tasks: HashMap::new(),
             echo: None,
             neighbours: None,
@@ -90,10 +94,17 @@ impl Effectors {
         }
     }
 
-    /// Switches the sound on that tells that a question was taken.
+    /// Switches the sound on that tells that a question was taken, where it would be `heard`.
     #[must_use]
-    pub fn with_earcons(self, earcons: bool) -> Self {
-        Self { earcons, ..self }
+    pub const fn with_earcons(mut self, earcons: bool, heard: bool) -> Self {
+        self.earcons_heard = heard;
+        self.set_earcons(earcons);
+        self
+    }
+
+    /// Switches that sound off or on; where nobody would hear it, it stays off.
+    pub const fn set_earcons(&mut self, earcons: bool) {
+        self.earcons = earcons && self.earcons_heard;
     }
 
     /// Plays the sound that tells that a question was taken, where that is wanted.

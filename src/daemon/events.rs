@@ -139,6 +139,18 @@ pub enum News {
         /// What changed.
         change: String,
     },
+    /// The settings were changed while the daemon runs.
+    Config {
+        /// Names of those that take effect now.
+        applied: Vec<String>,
+        /// Names of those that need a restart.
+        restart: Vec<String>,
+    },
+    /// The first run: who this is and how to talk to it.
+    Welcome {
+        /// What is said and shown.
+        text: String,
+    },
     /// Memory ran short or is enough again.
     Memory {
         /// What was done about it.
@@ -201,6 +213,8 @@ impl News {
             | Self::Device { .. }
             | Self::Backend { .. }
             | Self::Memory { .. }
+            | Self::Config { .. }
+            | Self::Welcome { .. }
             | Self::Error { .. } => self,
         }
     }

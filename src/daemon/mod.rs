@@ -12,12 +12,15 @@ pub mod hear;
 pub mod neighbours;
 mod pad;
 pub mod parts;
+pub mod reload;
 pub mod resident;
 pub mod ring;
 pub mod service;
+pub mod survey;
 pub mod switches;
 pub mod tools;
 pub mod typed;
+pub mod welcome;
 mod words;
 
 use std::path::PathBuf;
@@ -224,12 +227,17 @@ async fn serve_with_tools(
         None => None,
     };
     let sink = doors::spread(hub, sink);
-    let (hotkey, remote) = remote(&plan, &doors, clock, &reports).await;
+    let (hotkey, mut remote) = remote(&plan, &doors, clock, &reports).await;
+    let welcome = doors
+        .greets
+        .then(|| welcome::due(&plan, &remote.hotkey))
+        .flatten();
     if let Some(control) = &control {
         control.started();
     }
-    let keep_sounds = plan.keep_records && plan.config.transcripts.keep_audio;
     let ending = CancellationToken::new();
+    let followed = follow_settings(&plan, doors, hotkey, &reports, &ending);
+    remote.reload = followed.handle;
     let keeper = keep_backend(&plan, &mut desk, clock, &reports, &ending);
     let conductor = Conductor::new(
         policy,
@@ -244,14 +252,22 @@ async fn serve_with_tools(
         },
     );
     drop(reports);
-    let conductor = conductor.with_remote(remote).keeping_sounds(keep_sounds);
+    let conductor = conductor
+        .with_remote(remote)
+        .keeping(plan.keep_records, plan.config.transcripts.keep_audio)
+        .welcoming(welcome);
     let summary = conductor.run(shutdown).await;
-    drop(hotkey);
+    drop(followed.hotkey);
     ending.cancel();
     if let Some(keeper) = keeper
         && tokio::time::timeout(CLOSING, keeper).await.is_err()
     {
         tracing::error!("the keeper of the language model did not end in time");
+    }
+    if let Some(task) = followed.task
+        && tokio::time::timeout(CLOSING, task).await.is_err()
+    {
+        tracing::error!("whoever follows the settings did not end in time");
     }
     if let Some(serving) = serving {
         serving.close().await;
@@ -260,6 +276,42 @@ async fn serve_with_tools(
         control.close().await;
     }
     Ok(summary)
+}
+
+/// Who follows the settings, and the key, which belongs to them where there is somebody.
+struct Followed {
+    handle: Option<reload::Handle>,
+    task: Option<tokio::task::JoinHandle<()>>,
+    hotkey: Option<Hotkey>,
+}
+
+fn follow_settings(
+    plan: &Plan,
+    mut doors: Doors,
+    hotkey: Option<Hotkey>,
+    reports: &mpsc::Sender<Report>,
+    ending: &CancellationToken,
+) -> Followed {
+    let Some(origin) = doors.settings.take() else {
+        return Followed {
+            handle: None,
+            task: None,
+            hotkey,
+        };
+    };
+    let (handle, task) = reload::start(reload::Start {
+        origin,
+        places: plan.places.clone(),
+        doors,
+        hotkey,
+        reports: reports.clone(),
+        shutdown: ending.clone(),
+    });
+    Followed {
+        handle: Some(handle),
+        task: Some(task),
+        hotkey: None,
+    }
 }
 
 /// What is switched and told from outside: as an earlier run left it. A file is not a room: it is heard although the ear
@@ -394,7 +446,7 @@ async fn start(
             ear,
             store,
         )
-        .with_earcons(earcons(plan))
+        .with_earcons(plan.config.sounds.earcons, earcons_heard(plan))
         .with_seats(seats)
         .with_echo(EchoCare::new(
             plan.config.audio.echo_cancellation,
@@ -411,12 +463,11 @@ async fn start(
 const ASK_LIMIT: Duration = Duration::from_secs(120);
 
 /// A file that is written as fast as it can be has no time in which a sound would tell anybody anything.
-fn earcons(plan: &Plan) -> bool {
-    let heard = match plan.output {
+fn earcons_heard(plan: &Plan) -> bool {
+    match plan.output {
         Output::Device(_) => true,
         Output::File { pace, .. } => pace == Pace::RealTime,
-    };
-    plan.config.sounds.earcons && heard
+    }
 }
 
 fn policy(plan: &Plan) -> Policy {

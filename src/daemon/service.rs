@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::Places;
 use crate::platform::command::{CommandError, Ended, finish};
 use crate::service::{Command, Folders, JobName, State, Step, Supervisor, Verdict};
 
@@ -216,6 +217,18 @@ pub fn stays_up(
         (manager.sleep)(POLL);
         waited += POLL;
     }
+}
+
+/// Where the service manager's files lie; `None` where there is no home folder.
+#[must_use]
+pub fn folders(places: &Places) -> Option<Folders> {
+    let logs = crate::platform::directories::from_environment().ok()?.logs;
+    let home = places.home.clone();
+    let config = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| home.join(".config"));
+    Some(Folders { home, config, logs })
 }
 
 /// Whether the job's file is there.

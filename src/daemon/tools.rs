@@ -6,7 +6,7 @@
 //!
 //! [`Selection`]: crate::agent::tools::select::Selection
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -42,7 +42,8 @@ pub struct Listed {
 
 /// See the module.
 pub struct Registry {
-    settings: Tools,
+    /// Never held across a wait.
+    settings: RwLock<Arc<Tools>>,
     builtin: Vec<Offer>,
     servers: Servers,
     start_timeout: Duration,
@@ -54,7 +55,7 @@ pub fn open(config: &Config, places: &Places, notebook: &Arc<Notebook>) -> Regis
     let host = Arc::new(Host::here(places.home.clone()));
     Registry {
         builtin: builtin::offers(&host, notebook, config.tools.run_command),
-        settings: config.tools.clone(),
+        settings: RwLock::new(Arc::new(config.tools.clone())),
         servers: Servers::start(&config.mcp),
         start_timeout: config.mcp.start_timeout,
     }
@@ -77,6 +78,19 @@ impl Registry {
         builtin.chain(servers).collect()
     }
 
+    /// Takes over other rules: whether there are tools, what they may do, what their descriptions may cost. Whether programs
+    /// can be run at all is decided at the start.
+    pub fn take_over(&self, rules: &Tools) {
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(rules.clone());
+    }
+
+    fn settings(&self) -> Arc<Tools> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How the servers are.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerState> {
@@ -97,14 +111,14 @@ impl Registry {
 
     fn refused(&self, tool: &Arc<dyn Tool>) -> Option<String> {
         let name = tool.spec().name;
-        let denied = self.settings.permissions.of(&name) == Some(Permission::Deny);
+        let denied = self.settings().permissions.of(&name) == Some(Permission::Deny);
         denied.then(|| "tools.permissions denies it".to_owned())
     }
 
     /// The tools that can be offered now, in their stable order; none where `tools.enabled` is false.
     #[must_use]
     pub fn toolbox(&self) -> Toolbox {
-        if !self.settings.enabled {
+        if !self.settings().enabled {
             return Toolbox::default();
         }
         let offered = self.list().into_iter();
@@ -119,19 +133,19 @@ impl Registry {
     /// What the tools' descriptions may add to a prompt, in tokens.
     #[must_use]
     pub fn budget_tokens(&self) -> u32 {
-        self.settings.budget_tokens
+        self.settings().budget_tokens
     }
 
     /// What the settings say of the tool of this name.
     #[must_use]
     pub fn permission(&self, tool: &str) -> Option<Permission> {
-        self.settings.permissions.of(tool)
+        self.settings().permissions.of(tool)
     }
 
     /// What is done with this call: see [`Verdict`].
     #[must_use]
     pub fn verdict(&self, tool: &dyn Tool, arguments: &Value) -> Verdict {
         let class: Class = tool.class(arguments);
-        verdict(&self.settings.permissions, &tool.spec().name, class)
+        verdict(&self.settings().permissions, &tool.spec().name, class)
     }
 }

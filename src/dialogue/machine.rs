@@ -156,6 +156,11 @@ impl Dialogue {
         }
     }
 
+    /// Another length of follow-ups, from the next answer on.
+    pub const fn follow_ups(&mut self, follow_up: Duration) {
+        self.policy.follow_up = follow_up;
+    }
+
     pub(super) fn take(&mut self) -> Phase {
         std::mem::replace(&mut self.phase, Phase::Idle)
     }

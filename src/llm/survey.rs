@@ -17,6 +17,8 @@ pub struct Presence {
     pub name: &'static str,
     /// The address that was asked; empty where none is configured.
     pub url: String,
+    /// The server's version, where it tells.
+    pub version: Option<String>,
     /// What was found.
     pub found: Found,
 }
@@ -66,7 +68,7 @@ pub async fn survey(settings: &LlmSettings) -> [Presence; 3] {
     let openai = async {
         match &settings.openai {
             Some(remote) => server(Flavour::Compatible, remote).await,
-            None => Found::NotConfigured,
+            None => (Found::NotConfigured, None),
         }
     };
     let (mlx, ollama, openai) = tokio::join!(
@@ -79,29 +81,32 @@ pub async fn survey(settings: &LlmSettings) -> [Presence; 3] {
         Presence {
             name: "mlx",
             url: settings.mlx.url.clone(),
-            found: mlx,
+            found: mlx.0,
+            version: mlx.1,
         },
         Presence {
             name: "ollama",
             url: settings.ollama.url.clone(),
-            found: ollama,
+            found: ollama.0,
+            version: ollama.1,
         },
         Presence {
             name: "openai",
             url: remote.map(|remote| remote.url.clone()).unwrap_or_default(),
-            found: openai,
+            found: openai.0,
+            version: openai.1,
         },
     ]
 }
 
-async fn server(flavour: Flavour, settings: &OpenAiSettings) -> Found {
+async fn server(flavour: Flavour, settings: &OpenAiSettings) -> (Found, Option<String>) {
     let made = OpenAi::new(OpenAiSettings {
         flavour,
         ..settings.clone()
     });
     let server = match made {
         Ok(server) => server,
-        Err(error) => return Found::Misconfigured(error),
+        Err(error) => return (Found::Misconfigured(error), None),
     };
     // mlx_lm.server lists what lies on the disk, which says nothing about what it holds.
     let model = async {
@@ -113,28 +118,31 @@ async fn server(flavour: Flavour, settings: &OpenAiSettings) -> Found {
             },
         }
     };
-    let (answer, recognised, model) = tokio::join!(server.probe(), server.recognised(), model);
-    match answer {
+    let (answer, recognised, model, version) =
+        tokio::join!(server.probe(), server.recognised(), model, server.version());
+    let found = match answer {
         Ok(()) if recognised => Found::Resident {
             model,
             installed: Vec::new(),
         },
         Ok(()) => Found::Foreign,
         Err(error) => absent(&error),
-    }
+    };
+    (found, version)
 }
 
-async fn ollama(settings: &LlmSettings) -> Found {
+async fn ollama(settings: &LlmSettings) -> (Found, Option<String>) {
     let ollama = match Ollama::new(settings.ollama.clone()) {
         Ok(ollama) => ollama,
-        Err(error) => return Found::Misconfigured(error),
+        Err(error) => return (Found::Misconfigured(error), None),
     };
-    let (resident, installed) = tokio::join!(ollama.resident(), ollama.installed());
+    let (resident, installed, version) =
+        tokio::join!(ollama.resident(), ollama.installed(), ollama.version());
     let installed = match installed {
         Ok(installed) => installed,
-        Err(error) => return absent(&error),
+        Err(error) => return (absent(&error), version),
     };
-    match resident {
+    let found = match resident {
         Ok(Some(model)) => Found::Resident {
             model: Some(model),
             installed,
@@ -142,7 +150,8 @@ async fn ollama(settings: &LlmSettings) -> Found {
         Ok(None) => Found::Idle { installed },
         Err(LlmError::Loading) => Found::Loading,
         Err(error) => absent(&error),
-    }
+    };
+    (found, version)
 }
 
 fn absent(error: &LlmError) -> Found {

@@ -17,8 +17,8 @@ use super::volume::{Volume, VolumeError};
 
 pub(super) const SYSTEM: super::System = super::System::Linux;
 pub(super) use memory::{
-    available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, pressure, processes,
-    started,
+    available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, listening, pressure,
+    processes, started,
 };
 
 pub(super) const NAME: &str = "Linux";

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod gpu;
 pub mod hotkey;
 pub mod memory;
+pub mod ports;
 pub mod priority;
 pub mod private_file;
 pub mod process;

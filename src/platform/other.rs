@@ -88,6 +88,10 @@ pub(super) fn listener(_port: u16) -> Option<u32> {
     None
 }
 
+pub(super) fn listening() -> Option<Vec<super::ports::Listening>> {
+    None
+}
+
 pub(super) fn run_main_loop<T>(work: impl FnOnce() -> T) -> std::io::Result<T> {
     Ok(work())
 }

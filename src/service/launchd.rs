@@ -44,6 +44,20 @@ pub(super) fn render(job: &Job) -> String {
         .replace("{{arguments}}", &arguments.join("\n"))
 }
 
+/// The first string of `ProgramArguments`.
+pub(super) fn program(text: &str) -> Option<PathBuf> {
+    let (_, arguments) = text.split_once("<key>ProgramArguments</key>")?;
+    let (_, first) = arguments.split_once("<string>")?;
+    let (first, _) = first.split_once("</string>")?;
+    let plain = first
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&");
+    Some(PathBuf::from(plain))
+}
+
 /// Text inside an XML element. Control characters have no place in XML 1.0 and none in paths that people use.
 fn escape(text: &str) -> String {
     text.chars()

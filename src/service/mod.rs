@@ -250,6 +250,15 @@ impl Supervisor {
         }
     }
 
+    /// The program that such a file starts; `None` where it names none.
+    #[must_use]
+    pub fn program(self, text: &str) -> Option<PathBuf> {
+        match self {
+            Self::Launchd { .. } => launchd::program(text),
+            Self::Systemd => systemd::program(text),
+        }
+    }
+
     /// Write the file, make the service manager know it, run the job. Doing it twice is doing it once.
     #[must_use]
     pub fn install(self, folders: &Folders, job: &Job) -> Vec<Step> {

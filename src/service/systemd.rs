@@ -52,6 +52,33 @@ pub(super) fn render(job: &Job) -> String {
     )
 }
 
+/// The first word of `ExecStart`.
+pub(super) fn program(text: &str) -> Option<PathBuf> {
+    let command = text
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="))?
+        .trim();
+    let word = match command.strip_prefix('"') {
+        Some(quoted) => unquoted(quoted),
+        None => command.split_whitespace().next()?.to_owned(),
+    };
+    Some(PathBuf::from(word.replace("%%", "%").replace("$$", "$")))
+}
+
+/// The text up to the quotation mark that is not escaped.
+fn unquoted(text: &str) -> String {
+    let mut word = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => break,
+            '\\' => word.extend(letters.next()),
+            other => word.push(other),
+        }
+    }
+    word
+}
+
 /// A word in systemd's quoting; a per cent sign begins a specifier.
 fn quote(word: &str) -> String {
     format!(

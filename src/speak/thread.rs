@@ -218,9 +218,23 @@ impl Speaker {
                 self.set_level(Level::Full);
             }
             SpeakCommand::Sink(sink) => self.replace_sink(sink),
+            SpeakCommand::Voice(voice) => self.change_voice(voice),
             SpeakCommand::Stop => {}
         }
         self.settle();
+    }
+
+    /// A voice whose thread has died gets a new one.
+    fn change_voice(&mut self, synthesizer: Box<dyn Synthesizer>) {
+        if let Some(voice) = &mut self.voice {
+            voice.change(synthesizer);
+            return;
+        }
+        let rate = self.sink.as_ref().map_or(USUAL_RATE, |sink| sink.rate());
+        match Voice::start(synthesizer, rate, self.clock, self.silenced.clone()) {
+            Ok(voice) => self.voice = Some(voice),
+            Err(error) => tracing::error!(%error, "no thread for the new voice"),
+        }
     }
 
     fn play_earcon(&mut self) {

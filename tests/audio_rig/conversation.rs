@@ -12,6 +12,8 @@ use crate::tone;
 
 /// The program with the rig's environment (this process has it) and a home of its own.
 fn hark(home: &Path, arguments: &[&str]) -> Command {
+    // Not its first run: it would greet into the conversation.
+    std::fs::write(home.join("welcomed"), "").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
     command
         .args(arguments)

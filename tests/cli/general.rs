@@ -39,6 +39,7 @@ const VERBS: &[&str] = &[
     "config show",
     "config check",
     "config init",
+    "config reload",
     "tools list",
     "tools call",
     "facts list",
@@ -229,6 +230,37 @@ fn completions_and_the_manual_are_printed() {
         manual.out
     );
     assert_eq!(home.hark(&["completions", "tcsh"]).code, 2);
+    let page = home.hark(&["man", "service", "install"]);
+    assert_eq!(page.code, 0, "{}", page.err);
+    assert!(
+        page.out.contains(".TH hark-service-install 1") && page.out.contains("dry"),
+        "{}",
+        page.out
+    );
+    assert_eq!(home.hark(&["man", "service", "frobnicate"]).code, 2);
+}
+
+/// Every page is read by the real `man`, which complains of what it does not understand.
+#[test]
+fn the_manual_pages_are_without_fault() {
+    let home = Home::new();
+    for verb in VERBS.iter().copied().chain([""]) {
+        let words: Vec<&str> = ["man"].into_iter().chain(verb.split_whitespace()).collect();
+        let page = home.hark(&words);
+        assert_eq!(page.code, 0, "{verb}: {}", page.err);
+        let file = home.path("page.1");
+        std::fs::write(&file, &page.out).unwrap();
+        let read = Command::new("groff")
+            .args(["-man", "-ww", "-z", "-Tutf8"])
+            .arg(&file)
+            .output();
+        let Ok(read) = read else {
+            println!("skipped: groff is not installed");
+            return;
+        };
+        let complaints = String::from_utf8_lossy(&read.stderr).into_owned();
+        assert_eq!(complaints, "", "{verb}");
+    }
 }
 
 #[test]

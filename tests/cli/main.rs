@@ -11,5 +11,6 @@ mod listening;
 mod models;
 mod plan;
 mod support;
+mod terminal;
 mod tools;
 mod transcripts;

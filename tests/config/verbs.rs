@@ -186,25 +186,130 @@ fn init_never_replaces_a_file_unless_told() {
 
 #[test]
 fn init_asks_on_a_terminal_and_asks_again_after_a_wrong_answer() {
-    let home = Home::new();
-    let (_, err, failure) = hark_config(
+    let home = alone();
+    let (out, err, failure) = hark_config(
         &home,
         "init",
-        Some("computer\n\nwrong\nopenai\nhttp://10.0.0.2:8000/v1\nde\n\n"),
+        Some("Ann\ncomputer\n\nwrong\nopenai\nhttp://10.0.0.2:8000/v1\nde\nno-such\nbase\n\n"),
     );
     assert_eq!(failure, None);
+    assert!(
+        err.contains("What is the assistant's name? [\"Hark\"]"),
+        "{err}"
+    );
     assert!(err.contains("What should wake it? [\"hey hark\"]"), "{err}");
+    assert!(err.contains("No model server answers now"), "{err}");
+    assert!(
+        err.contains("no-such is no speech model; `hark models list`"),
+        "{err}"
+    );
+    assert!(out.contains("hark models pull base "), "{out}");
+    assert!(out.contains("hark doctor"), "{out}");
     assert!(
         err.contains("your answer: llm.backend is \"wrong\", but must be one of"),
         "{err}"
     );
     let config = home.config();
+    assert_eq!(config.persona.name, "Ann");
+    assert_eq!(config.stt.model.as_deref(), Some("base"));
     assert_eq!(config.wake.phrase, "computer");
     assert_eq!(config.stt.language, "de");
     assert_eq!(config.llm.openai.unwrap().url, "http://10.0.0.2:8000/v1");
     let text = std::fs::read_to_string(home.places().config_file).unwrap();
     assert!(text.contains("\nphrase = \"computer\"\n"), "{text}");
     assert!(text.contains("\n# push_to_talk = "), "{text}");
+}
+
+/// A home whose model servers are not there, whatever runs on this machine.
+fn alone() -> Home {
+    let nobody = || {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", socket.local_addr().unwrap())
+    };
+    Home::new()
+        .with_variable("HARK_LLM_MLX_URL", &nobody())
+        .with_variable("HARK_LLM_OLLAMA_URL", &nobody())
+}
+
+#[test]
+fn init_asks_before_it_replaces_a_file_and_keeps_the_old_one() {
+    let home = Home::with_file("[tts]\nrate = 2\n");
+    let (_, err, failure) = hark_config(&home, "init", Some("no\n"));
+    assert!(
+        err.contains("~/config.toml exists already. Replace it?"),
+        "{err}"
+    );
+    assert!(failure.unwrap().contains("exists already"));
+    assert_eq!(home.config().tts.rate, Some(2.0));
+    let mut home = home;
+    home.request = alone().request;
+    let (_, _, failure) = hark_config(&home, "init", Some("y\n\n\n\nnone\n\n\n\n"));
+    assert_eq!(failure, None);
+    assert_eq!(home.config().tts.rate, None);
+    let kept = home.places().config_file.with_extension("toml.bak");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "[tts]\nrate = 2\n");
+}
+
+#[test]
+fn init_weighs_a_model_that_is_named_by_the_memory_plan() {
+    let home = alone().with_variable("HARK_MEMORY_OS_RESERVE", "4000GiB");
+    let answers = "\n\n\nmlx\ngemma-26b-a4b-4bit\nn\n\n\n\n\n";
+    let (_, err, failure) = hark_config(&home, "init", Some(answers));
+    assert_eq!(failure, None);
+    assert!(
+        err.contains("gemma-26b-a4b-4bit") && err.contains("does not fit"),
+        "{err}"
+    );
+    assert!(err.contains("Take it all the same? [y/N]"), "{err}");
+    let config = home.config();
+    assert_eq!(config.llm.mlx.model, None, "it was declined");
+    assert_eq!(config.llm.backend, hark::config::resolved::Backend::Mlx);
+}
+
+#[test]
+fn init_lets_choose_from_what_ollama_has() {
+    let url = ollama();
+    let home = alone().with_variable("HARK_LLM_OLLAMA_URL", &url);
+    let (_, err, failure) = hark_config(&home, "init", Some("\n\n\n\n7\n2\n\n\n\n"));
+    assert_eq!(failure, None);
+    assert!(err.contains("ollama at http://127.0.0.1:"), "{err}");
+    assert!(
+        err.contains("1. first:latest") && err.contains("2. second:latest"),
+        "{err}"
+    );
+    assert!(err.contains("Ollama has no 7."), "{err}");
+    assert_eq!(
+        home.config().llm.ollama.model.as_deref(),
+        Some("second:latest")
+    );
+}
+
+/// Answers like an Ollama with two models and nothing resident, until the test ends.
+fn ollama() -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap_or(0);
+            let body = if request[..read].starts_with(b"GET /api/version") {
+                r#"{"version":"0.12.0"}"#
+            } else if request[..read].starts_with(b"GET /api/tags") {
+                r#"{"models":[{"name":"first:latest","size":7,"capabilities":["completion"]},{"name":"second:latest","size":7,"capabilities":["completion"]}]}"#
+            } else {
+                r#"{"models":[]}"#
+            };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            // The client may leave at any time.
+            stream.write_all(format!("{head}{body}").as_bytes()).ok();
+        }
+    });
+    url
 }
 
 #[test]

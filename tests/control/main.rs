@@ -122,6 +122,10 @@ async fn conduct(mut calls: mpsc::Receiver<Call>, commands: Arc<Mutex<Vec<Comman
             }),
             Command::Key(key) => Ok(Answer::Key { ptt: key_name(key) }),
             Command::Stop => Ok(Answer::Stopped { stopped: true }),
+            Command::Reload => Ok(Answer::Settings {
+                applied: vec!["tts.rate".to_owned()],
+                restart: Vec::new(),
+            }),
         };
         call.reply.send(answer).ok();
     }

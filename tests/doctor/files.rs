@@ -135,3 +135,40 @@ fn fix_makes_missing_folders_that_only_the_user_may_enter() {
     assert_eq!(mode(&state), 0o700);
     assert_eq!(mode(&state.join("transcripts")), 0o700);
 }
+
+#[test]
+fn a_damaged_notebook_is_named_and_nothing_of_it_is_changed() {
+    let home = Home::new();
+    home.doctor().expect("notebook", "ok", "there is no", "");
+    let added = home.hark(&["facts", "add", "the car is red"]);
+    assert_eq!(added.code, Some(0), "{}", added.err);
+    home.doctor()
+        .expect("notebook", "ok", "1 timers, notes and facts", "");
+    let file = home.places().notebook();
+    fs::write(
+        &file,
+        b"this is no database, and never was one; it is only text",
+    )
+    .unwrap();
+    home.doctor().expect("notebook", "warn", "damaged", "`cp ");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("this is no database"), "doctor only looks");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named_with_how_to_take_it_back() {
+    // Root writes everywhere; a file in the place of the folder stops everybody.
+    let home = Home::new();
+    let state = home.path().join("read-only");
+    fs::create_dir(&state).unwrap();
+    set_mode(&state, 0o500);
+    let writable = fs::write(state.join("probe"), "").is_ok();
+    let home = home.with("HARK_HOME", state.to_str().unwrap());
+    let found = home.doctor();
+    set_mode(&state, 0o700);
+    if writable {
+        println!("skipped: this user may write everywhere");
+        return;
+    }
+    found.expect("state_folder", "warn", "cannot be written", "`sudo chown");
+}

@@ -4,10 +4,15 @@
 //! binary, with a cleared environment and a home folder of its own, where files and servers do.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod app;
 mod binary;
 mod devices;
 mod files;
 mod judged;
 mod model;
+mod open_doors;
+mod resident;
 mod servers;
+mod service;
 mod support;
+mod voices;

@@ -32,7 +32,9 @@ impl Home {
             environment: Vec::new(),
         };
         let path = std::env::var("PATH").unwrap();
+        let own = home.path().to_str().unwrap().to_owned();
         home.with("PATH", &path)
+            .with("HOME", &own)
             .with("HARK_LLM_MLX_URL", &nobody())
             .with("HARK_LLM_OLLAMA_URL", &nobody())
     }
@@ -60,6 +62,28 @@ impl Home {
         self.places().transcripts()
     }
 
+    /// Puts a program of this name first into the `PATH`: a script of the shell.
+    pub fn script(self, name: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = self.path().join("bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let before = &self
+            .environment
+            .iter()
+            .find(|(known, _)| known == "PATH")
+            .unwrap()
+            .1;
+        let first = folder.to_str().unwrap().to_owned();
+        if before.starts_with(&first) {
+            return self;
+        }
+        let path = format!("{first}:{before}");
+        self.with("PATH", &path)
+    }
+
     /// Puts one turn into the transcript log.
     pub fn record_a_turn(&self) {
         let writer = Writer::spawn(
@@ -82,7 +106,12 @@ impl Home {
 
     /// Runs `hark` there.
     pub fn hark(&self, arguments: &[&str]) -> Output {
-        let output = Command::new(env!("CARGO_BIN_EXE_hark"))
+        self.run(Path::new(env!("CARGO_BIN_EXE_hark")), arguments)
+    }
+
+    /// Runs this program there.
+    pub fn run(&self, program: &Path, arguments: &[&str]) -> Output {
+        let output = Command::new(program)
             .args(arguments)
             .env_clear()
             .env("HARK_HOME", self.path())

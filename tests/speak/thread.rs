@@ -578,3 +578,36 @@ fn nothing_beeps_into_an_answer() {
     alone.until(50, finished(ONE));
     assert_eq!(world.speaker.heard(), alone.speaker.heard());
 }
+
+#[test]
+fn another_voice_speaks_from_the_next_clause_on() {
+    let (mut world, gate) = World::gated();
+    world.say(ONE, 0, "wait 0.3 1600");
+    world.send(SpeakCommand::Voice(Box::new(Mute)));
+    world.say(ONE, 1, "0.5 1600");
+    world.send(SpeakCommand::End { turn: ONE });
+    gate.send(()).unwrap();
+    world.until(400, finished(ONE));
+    // The clause that was begun is said by the voice that began it; the next one by the new voice, which is mute.
+    let heard = world.speaker.heard();
+    let loud = heard.iter().filter(|sample| **sample != 0.0).count();
+    assert_eq!(loud, 1_600);
+    assert_eq!(world.heard(ONE).len(), 2);
+}
+
+/// A voice that says nothing, in no time.
+struct Mute;
+
+impl Synthesizer for Mute {
+    fn engine(&self) -> &'static str {
+        "mute"
+    }
+
+    fn synthesize(
+        &mut self,
+        _text: &str,
+        _on_piece: &mut dyn FnMut(hark::speak::SpeechPiece<'_>) -> std::ops::ControlFlow<()>,
+    ) -> Result<(), hark::speak::SpeakError> {
+        Ok(())
+    }
+}

@@ -6,6 +6,7 @@
 //! disk): call them on a blocking thread. [`Notebook::schedule`] and [`Notebook::facts`] read a copy in memory and may be
 //! called anywhere.
 
+mod check;
 mod facts;
 pub mod notes;
 mod schedule;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Notify;
 
+pub use check::check;
 pub use notes::Note;
 
 use super::facts::Fact;

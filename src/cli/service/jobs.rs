@@ -44,12 +44,8 @@ impl Scene {
         })?;
         // The program itself and not a link to it: macOS grants the microphone to the app around it.
         let program = lasting(&program.canonicalize().unwrap_or(program));
-        let logs = crate::platform::directories::from_environment()?.logs;
-        let home = places.home.clone();
-        let config_home = std::env::var_os("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .unwrap_or_else(|| home.join(".config"));
+        let folders =
+            crate::daemon::service::folders(places).ok_or(crate::platform::directories::NoHome)?;
         let carried = ["HARK_HOME", "HARK_MODELS_DIR", "HARK_CACHE"];
         let (mut place, mut stray) = (Vec::new(), Vec::new());
         for (name, value) in std::env::vars() {
@@ -67,11 +63,7 @@ impl Scene {
         Ok(Self {
             config: config.clone(),
             program,
-            folders: Folders {
-                home,
-                config: config_home,
-                logs,
-            },
+            folders,
             places: place,
             stray,
         })

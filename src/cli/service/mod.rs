@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::console::Console;
 use super::failure::Failure;
+use super::waiting::during;
 use crate::config::{Config, Places};
 use crate::daemon::service::{self, ServiceError};
 use crate::platform::ServiceKind;
@@ -264,19 +265,20 @@ fn wish(scene: &Scene, wish: Wish, console: &mut Console<'_>) -> anyhow::Result<
 
 /// Waits until the job runs; what its log says last is told where it does not.
 fn up(supervisor: Supervisor, scene: &Scene, name: JobName) -> anyhow::Result<u32> {
-    service::with_manager(|manager| service::stays_up(manager, supervisor, name)).map_err(|error| {
-        match error {
-            ServiceError::Fell { .. } => {
-                let last = logs::last_words(&scene.folders.logs, name);
-                let said = last.map_or_else(String::new, |line| format!("; it said: {line}"));
-                Failure::failed(
-                    format!("{error}{said}"),
-                    "see `hark service logs` and `hark doctor`",
-                )
-                .into()
-            }
-            other => judged(other),
+    let up = during("waiting for it to come up, and stay up", || {
+        service::with_manager(|manager| service::stays_up(manager, supervisor, name))
+    });
+    up.map_err(|error| match error {
+        ServiceError::Fell { .. } => {
+            let last = logs::last_words(&scene.folders.logs, name);
+            let said = last.map_or_else(String::new, |line| format!("; it said: {line}"));
+            Failure::failed(
+                format!("{error}{said}"),
+                "see `hark service logs` and `hark doctor`",
+            )
+            .into()
         }
+        other => judged(other),
     })
 }
 

@@ -1,6 +1,7 @@
 //! What comes from outside the conversation: keys, commands of the control socket, and the switches that they set.
 
 use jiff::ZonedDateTime;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Conductor, News};
 use crate::control::{
@@ -8,6 +9,7 @@ use crate::control::{
     key_name,
 };
 use crate::daemon::desk::Wish;
+use crate::daemon::reload::{Asker, Handle};
 use crate::daemon::switches::Switches;
 use crate::dialogue::{Event, Key, WaitReason};
 use crate::platform;
@@ -24,6 +26,8 @@ pub struct Remote {
     pub phrase: Option<String>,
     /// The global key.
     pub hotkey: HotkeyStatus,
+    /// Who follows the settings; `None` where nobody does.
+    pub reload: Option<Handle>,
     /// When the daemon started.
     pub started: Mono,
     state: &'static str,
@@ -65,6 +69,7 @@ impl Remote {
             switches,
             phrase,
             hotkey,
+            reload: None,
             started,
             state: "starting",
             since: clock::wall(),
@@ -131,9 +136,26 @@ impl Conductor {
                 self.dispatch(Event::Stop);
                 Ok(Answer::Stopped { stopped: true })
             }
+            Command::Reload => return self.reload(call.reply),
         };
         // A client that has gone away wants no answer.
         call.reply.send(answer).ok();
+    }
+
+    /// Hands the question on to whoever follows the settings, who answers it.
+    fn reload(&self, asker: Asker) {
+        let handed = match &self.remote.reload {
+            Some(handle) => handle.try_send(asker),
+            None => Err(TrySendError::Closed(asker)),
+        };
+        if let Err(TrySendError::Full(asker) | TrySendError::Closed(asker)) = handed {
+            let refused = Refused {
+                kind: "not_followed".to_owned(),
+                message: "this daemon does not read its settings anew".to_owned(),
+                next: "restart it: `hark service restart`, or end it and `hark run`".to_owned(),
+            };
+            asker.send(Err(refused)).ok();
+        }
     }
 
     /// The push-to-talk key.

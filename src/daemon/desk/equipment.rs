@@ -33,6 +33,13 @@ impl Equipment {
         self.registry = Some(registry);
     }
 
+    /// Other rules for the tools of the settings.
+    pub(super) fn take_over(&self, rules: &tools::Tools) {
+        if let Some(registry) = &self.registry {
+            registry.take_over(rules);
+        }
+    }
+
     /// What is offered for `question`, and what each may do: the laid ones always, the others as far as their budget goes;
     /// `off_record` none of ours that writes words down.
     pub(super) fn offer(&mut self, question: &str, off_record: bool) -> (Toolbox, Permissions) {

@@ -1,11 +1,13 @@
-//! The language model's servers: which answer, which model they hold, and whether two of them share the machine.
+//! The language model's servers: which answer, in which version, which model they hold, and whether two of them share the
+//! machine.
 
 use std::time::Duration;
 
 use super::bounded::within;
-use super::{Check, Setup};
+use super::model::{self, NoProbe};
+use super::{Check, Setup, neighbours};
 use crate::config::Config;
-use crate::config::resolved::Backend;
+use crate::config::resolved::{Backend, Engine};
 use crate::daemon::parts;
 use crate::llm::backends;
 use crate::llm::survey::{Found, Presence, survey};
@@ -14,7 +16,8 @@ use crate::llm::survey::{Found, Presence, survey};
 #[must_use]
 pub fn checks(setup: &Setup) -> Vec<Check> {
     let settings = parts::llm_settings(&setup.config.llm);
-    let auto = setup.config.llm.backend == Backend::Auto;
+    let config = setup.config.clone();
+    let auto = config.llm.backend == Backend::Auto;
     let ask = move || -> std::io::Result<_> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -28,7 +31,12 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
                 }
             };
             let (found, chosen) = tokio::join!(survey(&settings), detect);
-            (found, chosen.map(|backend| backend.info().name))
+            let chosen = chosen.map(|backend| backend.info().name);
+            let asked = match unasked(&config, &found, chosen) {
+                Some(why) => Err(NoProbe::Skipped(why)),
+                None => model::probe(&config).await,
+            };
+            (found, chosen, asked)
         }))
     };
     let trouble = |why: String| {
@@ -39,9 +47,46 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
         )]
     };
     match within(ASKING, ask) {
-        Ok(Ok((found, chosen))) => judge(&setup.config, &found, chosen),
+        Ok(Ok((found, chosen, asked))) => {
+            let mut checks = judge(&setup.config, &found, chosen);
+            checks.extend(model::judge(setup, &asked));
+            checks.push(neighbours::check(&setup.config));
+            checks
+        }
         Ok(Err(error)) => trouble(error.to_string()),
         Err(stuck) => trouble(stuck.to_string()),
+    }
+}
+
+/// Why the model is not asked: nothing is loaded for a check, and a server that does not answer has been told of already.
+fn unasked(config: &Config, found: &[Presence], chosen: Option<&str>) -> Option<&'static str> {
+    if matches!(config.agent, Engine::OpenClaw { .. }) {
+        return Some("OpenClaw asks the model, not Hark");
+    }
+    let name = match config.llm.backend {
+        Backend::None => return Some("llm.backend is \"none\""),
+        Backend::Auto => chosen,
+        Backend::Mlx => Some("mlx"),
+        Backend::Ollama => Some("ollama"),
+        Backend::Openai => Some("openai"),
+    };
+    let presence = name.and_then(|name| found.iter().find(|presence| presence.name == name));
+    match presence.map(|presence| &presence.found) {
+        Some(Found::Resident { model, .. }) => {
+            // Asking for another model than the resident one would load it.
+            let other = model
+                .as_deref()
+                .zip(wanted(config))
+                .filter(|_| name == Some("ollama"));
+            other
+                .is_some_and(|(resident, wanted)| !has(&[resident.to_owned()], wanted))
+                .then_some(
+                    "the model that is to answer is not resident; the first question loads it",
+                )
+        }
+        Some(Found::Loading) => Some("the model is being loaded"),
+        Some(Found::Idle { .. }) => Some("no model is resident; the first question loads one"),
+        _ => Some("no language model answers"),
     }
 }
 
@@ -70,6 +115,11 @@ fn check_name(backend: &str) -> &'static str {
 fn server(config: &Config, presence: &Presence) -> Check {
     let name = check_name(presence.name);
     let (kind, url) = (presence.name, presence.url.as_str());
+    let version = presence.version.as_deref();
+    let told = match version {
+        Some(version) => format!("version {version} answers at {url}"),
+        None => format!("answers at {url}"),
+    };
     match &presence.found {
         Found::NotConfigured => Check::skip(name, "llm.openai.url is not set"),
         Found::Nobody => Check::skip(name, format!("nothing answers at {url}")),
@@ -88,25 +138,25 @@ fn server(config: &Config, presence: &Presence) -> Check {
             format!("what answers at {url} is no {kind} server, or refuses"),
             foreign(kind, url),
         ),
-        Found::Loading => Check::ok(name, format!("answers at {url} and is loading a model")),
+        Found::Loading => Check::ok(name, format!("{told} and is loading a model")),
         Found::Resident {
             model: Some(model), ..
-        } => Check::ok(name, format!("answers at {url} with {model}")),
+        } => Check::ok(name, format!("{told} with {model}")),
         Found::Resident { model: None, .. } => Check::ok(
             name,
-            format!("answers at {url}; it does not tell which model it holds"),
+            format!("{told}; it does not tell which model it holds"),
         ),
         Found::Idle { installed } => match installed.first() {
             Some(first) => Check::ok(
                 name,
                 format!(
-                    "answers at {url} and holds no model yet; the first request loads {}",
+                    "{told} and holds no model yet; the first request loads {}",
                     wanted(config).unwrap_or(first)
                 ),
             ),
             None => Check::warn(
                 name,
-                format!("answers at {url} but has no model that can chat"),
+                format!("{told} but has no model that can chat"),
                 format!("`ollama pull {}`", wanted(config).unwrap_or("MODEL")),
             ),
         },
@@ -291,5 +341,5 @@ fn port(url: &str) -> u16 {
         .unwrap_or(80)
 }
 
-/// The probes' own limits end within 3 s, on a machine that is not stuck.
-const ASKING: Duration = Duration::from_secs(8);
+/// The probes' own limits end within 3 s, on a machine that is not stuck; then two questions, each with its own limit.
+const ASKING: Duration = Duration::from_secs(8 + 2 * model::ASKING.as_secs());

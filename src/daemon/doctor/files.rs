@@ -8,12 +8,18 @@ use std::time::Duration;
 
 use super::bounded::within;
 use super::{Check, Setup, shell, size};
+use crate::agent::notebook::{self, NotebookError};
 use crate::transcripts::{self, Integrity, StoreError};
 
 /// All checks of this group. Reads the whole transcript log, about a second for each gigabyte.
 #[must_use]
 pub fn checks(setup: &Setup) -> Vec<Check> {
-    vec![state_folder(setup), log(setup), private_files(setup)]
+    vec![
+        state_folder(setup),
+        log(setup),
+        notebook(setup),
+        private_files(setup),
+    ]
 }
 
 /// Whether Hark can keep anything.
@@ -150,6 +156,52 @@ pub fn judge(path: &Path, integrity: &Integrity) -> Check {
         );
     }
     Check::ok(NAME, format!("{what}, whole"))
+}
+
+/// Whether timers, notes and facts can be read.
+fn notebook(setup: &Setup) -> Check {
+    const NAME: &str = "notebook";
+    let path = setup.places.notebook();
+    let work = path.clone();
+    let shown = shell(&path);
+    match within(READING, move || notebook::check(&work)) {
+        Ok(Ok(None)) => Check::ok(
+            NAME,
+            format!(
+                "there is no {} yet; the first timer or note makes it",
+                path.display()
+            ),
+        ),
+        Ok(Ok(Some(entries))) => Check::ok(
+            NAME,
+            format!(
+                "{}: {entries} timers, notes and facts, whole",
+                path.display()
+            ),
+        ),
+        Ok(Err(error @ NotebookError::Damaged { .. })) => Check::warn(
+            NAME,
+            format!("{error}: timers, notes and facts in it are not read"),
+            format!(
+                "the next start of Hark sets it aside and begins a new one; save it first: `cp {shown} {shown}.saved`"
+            ),
+        ),
+        Ok(Err(error @ NotebookError::Newer { .. })) => Check::fail(
+            NAME,
+            format!("{error}: this one does not start with it"),
+            "install the newer Hark again (this one is `hark --version`); nothing in it was changed",
+        ),
+        Ok(Err(error)) => Check::warn(
+            NAME,
+            error.to_string(),
+            format!("it must be yours: `sudo chown \"$USER\" {shown}`"),
+        ),
+        Err(stuck) => Check::warn(
+            NAME,
+            format!("{} cannot be read: {stuck}", path.display()),
+            format!("see whether its disk answers: `ls -l {shown}`"),
+        ),
+    }
 }
 
 /// A place that only the user may read, and its mode.

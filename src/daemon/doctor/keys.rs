@@ -70,6 +70,29 @@ fn ask() -> Asked {
     }
 }
 
+/// Whether a daemon runs here and somebody speaks with it now.
+pub(super) async fn is_in_conversation() -> bool {
+    let Ok(found) = directories::from_environment() else {
+        return false;
+    };
+    let client = Client::new(socket::place(&found.runtime));
+    let status = client.get("/v1/status").await.unwrap_or_default();
+    let state = status.get("state").and_then(serde_json::Value::as_str);
+    matches!(
+        state,
+        Some("hearing" | "transcribing" | "answering" | "speaking")
+    )
+}
+
+/// The process of the daemon that runs here, if one answers.
+#[must_use]
+pub fn daemon_process() -> Option<u32> {
+    match within(ASKING, ask) {
+        Ok(Asked::Answers(status)) => Some(status.pid),
+        _ => None,
+    }
+}
+
 /// Whether a daemon runs, and hears.
 #[must_use]
 pub fn daemon(running: &Asked) -> Check {
@@ -80,6 +103,15 @@ pub fn daemon(running: &Asked) -> Check {
             NAME,
             why.clone(),
             "end it and start it again: `hark status` names its process",
+        ),
+        Asked::Answers(status) if status.version != env!("CARGO_PKG_VERSION") => Check::warn(
+            NAME,
+            format!(
+                "the daemon that runs is hark {}, and this is {}: it was started before the update",
+                status.version,
+                env!("CARGO_PKG_VERSION")
+            ),
+            "`hark service restart`, or end it and start it again: `hark run`",
         ),
         Asked::Answers(status) if status.muted => Check::warn(
             NAME,

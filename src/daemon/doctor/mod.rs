@@ -5,15 +5,22 @@
 //! names the command that helps, and a check *fails* only where the main job cannot be done as it is set up: to hear (or
 //! read a file), to understand, to answer and to speak. Printing and exit codes are left to `cli`.
 
+pub mod app;
 pub mod backends;
 pub mod bounded;
 pub mod files;
 pub mod keys;
 pub mod machine;
 pub mod mend;
+pub mod model;
+pub mod neighbours;
+pub mod plan;
+pub mod ports;
+pub mod service;
 pub mod settings;
 pub mod sound;
 pub mod speech;
+pub mod voices;
 
 use std::path::Path;
 
@@ -174,11 +181,15 @@ impl Report {
 type Group = (&'static str, fn(&Setup) -> Vec<Check>);
 
 /// In the order of a turn; what takes long comes after what is needed to understand it.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 10] = [
     ("sound: a moment of the microphone", sound::checks),
     ("the speech model and the voice", speech::checks),
-    ("the language model", backends::checks),
+    ("the language model: two short questions", backends::checks),
+    ("the memory plan", plan::checks),
     ("the running daemon and the push-to-talk key", keys::checks),
+    ("the service", service::checks),
+    ("the app and its signature", app::checks),
+    ("open ports", ports::checks),
     ("files", files::checks),
     ("the machine", machine::checks),
 ];

@@ -39,6 +39,7 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
         Check::skip("microphone_sound", "there is no microphone to listen to")
     });
     found.push(loudspeaker(&list, audio));
+    found.push(super::voices::bluetooth(&list, &wanted(audio)));
     found.push(echo(
         audio.echo_cancellation,
         super::super::echo::kept(&setup.places).as_ref(),

@@ -26,7 +26,12 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
     } else {
         self_test(setup)
     };
-    vec![model, test, voice(&setup.config)]
+    vec![
+        model,
+        test,
+        voice(&setup.config),
+        super::voices::check(setup),
+    ]
 }
 
 /// Whether the speech model is here and whole.

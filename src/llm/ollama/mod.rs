@@ -111,6 +111,14 @@ impl Ollama {
         Ok(chat.map(|entry| entry.name).collect())
     }
 
+    /// Its version, where it answers.
+    pub async fn version(&self) -> Option<String> {
+        let address = format!("{}/api/version", self.http.base());
+        let (_, body) = self.http.get(&address).await.ok()?;
+        let answer: Value = serde_json::from_str(&body).ok()?;
+        Some(answer.get("version")?.as_str()?.to_owned())
+    }
+
     /// The HTTP under it.
     pub(super) fn http(&self) -> &Http {
         &self.http

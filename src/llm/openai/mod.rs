@@ -296,6 +296,27 @@ impl OpenAi {
         self.http.get(&self.probe_address()).await.map(drop)
     }
 
+    /// Its version, where it tells: vLLM by `/version`, llama-server by `/props`. mlx_lm.server and LM Studio do not.
+    pub(super) async fn version(&self) -> Option<String> {
+        if self.flavour == Flavour::Mlx {
+            return None;
+        }
+        let base = self.http.base();
+        let root = base.strip_suffix("/v1").unwrap_or(base);
+        let ask = |path: &str, key: &'static str| {
+            let address = format!("{root}{path}");
+            async move {
+                let (status, body) = self.http.get(&address).await.ok()?;
+                let answer: Value = serde_json::from_str(&body).ok()?;
+                let told = answer.get(key)?.as_str()?;
+                (status == 200).then(|| told.to_owned())
+            }
+        };
+        let (version, build) =
+            tokio::join!(ask("/version", "version"), ask("/props", "build_info"));
+        version.or(build)
+    }
+
     /// Whether what answers speaks this dialect, as far as a quick question can tell; other programs like port 8080 too.
     pub(super) async fn recognised(&self) -> bool {
         let Ok((_, body)) = self.http.get(&self.probe_address()).await else {

@@ -1,7 +1,9 @@
 //! Memory and processes by `/proc`.
 
+use std::collections::BTreeMap;
 use std::fs;
 
+use super::super::ports::{Listening, read_proc};
 use super::super::process::Process;
 use crate::memory::Pressure;
 
@@ -123,6 +125,50 @@ pub(in super::super) fn listener(port: u16) -> Option<u32> {
                         .any(|socket| target.as_os_str() == socket.as_str())
                 })
         })
+}
+
+pub(in super::super) fn listening() -> Option<Vec<Listening>> {
+    let tables: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .collect();
+    if tables.is_empty() {
+        return None;
+    }
+    let owners = socket_owners();
+    Some(
+        tables
+            .iter()
+            .flat_map(|table| read_proc(table))
+            .map(|(address, inode)| Listening {
+                address,
+                pid: owners.get(&inode).copied(),
+            })
+            .collect(),
+    )
+}
+
+/// Which process has the socket of which inode, as far as this user may look.
+fn socket_owners() -> BTreeMap<String, u32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return BTreeMap::new();
+    };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let mut owners = BTreeMap::new();
+    for pid in pids {
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+            continue;
+        };
+        for target in files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()) {
+            let inode = target
+                .to_str()
+                .and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']'));
+            if let Some(inode) = inode {
+                owners.insert(inode.to_owned(), pid);
+            }
+        }
+    }
+    owners
 }
 
 /// The inodes of sockets that listen on `port`: state 0A, the port in hexadecimal behind the address.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use objc2_metal::{MTLCreateSystemDefaultDevice, MTLDevice as _};
 
-use super::super::command::run;
+use super::super::command::{finish, run};
+use super::super::ports::{Listening, read_lsof};
 use super::super::process::Process;
 use crate::memory::Pressure;
 
@@ -95,6 +96,12 @@ pub(in super::super) fn listener(port: u16) -> Option<u32> {
     let arguments = ["-nP", &address, "-sTCP:LISTEN", "-t"];
     let printed = run("lsof", &arguments, LIMIT).ok()?;
     printed.lines().next()?.trim().parse().ok()
+}
+
+/// One that nobody listens is told by an exit code of 1 and no words.
+pub(in super::super) fn listening() -> Option<Vec<Listening>> {
+    let ended = finish("lsof", &["-nP", "-iTCP", "-sTCP:LISTEN", "-F", "pn"], LIMIT);
+    Some(read_lsof(&ended.ok()?.out))
 }
 
 /// `lsof` takes half a second on a machine with many open files.

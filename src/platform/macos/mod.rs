@@ -19,8 +19,8 @@ use super::volume::{Volume, VolumeError};
 pub(super) use audio::{another_program_listens, attachment};
 pub(super) use keys::{hotkey_display, on_main_thread, secure_input};
 pub(super) use memory::{
-    available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, pressure, processes,
-    started,
+    available_bytes, footprint_bytes, gpu_limit_bytes, group_lives, listener, listening, pressure,
+    processes, started,
 };
 pub(super) use speech::Voice;
 

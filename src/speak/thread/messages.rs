@@ -3,7 +3,7 @@
 use crate::audio::AudioSink;
 use crate::flow::{Heard, ReplyChunk};
 use crate::ids::{ChunkSeq, TurnId};
-use crate::speak::SpeakError;
+use crate::speak::{SpeakError, Synthesizer};
 use crate::time::Mono;
 
 /// What the speaking thread is told.
@@ -32,6 +32,8 @@ pub enum SpeakCommand {
     Resume,
     /// Play through another loudspeaker from now on (the old one was lost or is no longer wanted).
     Sink(Box<dyn AudioSink>),
+    /// Make the clauses from here on with another engine or voice.
+    Voice(Box<dyn Synthesizer>),
     /// Be silent, close the sink and end the thread.
     Stop,
 }

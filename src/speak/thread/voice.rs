@@ -43,6 +43,13 @@ pub(super) struct Job {
     pub(super) text: Private<String>,
 }
 
+/// What the thread is told.
+enum Order {
+    Make(Job),
+    /// From here on with this one.
+    Change(Box<dyn Synthesizer>),
+}
+
 /// What was made of a clause.
 pub(super) struct Output {
     pub(super) turn: TurnId,
@@ -64,8 +71,8 @@ pub(super) enum Made {
 /// The handle, owned by the thread `speak`.
 pub(super) struct Voice {
     /// Clauses that the thread has not been given yet: it takes one at a time and has one waiting.
-    queue: VecDeque<Job>,
-    jobs: SyncSender<Job>,
+    queue: VecDeque<Order>,
+    jobs: SyncSender<Order>,
     pub(super) made: Receiver<Output>,
     rate: Arc<AtomicU32>,
     thread: JoinHandle<()>,
@@ -101,7 +108,13 @@ impl Voice {
     }
 
     pub(super) fn enqueue(&mut self, job: Job) {
-        self.queue.push_back(job);
+        self.queue.push_back(Order::Make(job));
+        self.feed();
+    }
+
+    /// What was enqueued before is still made with the old voice.
+    pub(super) fn change(&mut self, synthesizer: Box<dyn Synthesizer>) {
+        self.queue.push_back(Order::Change(synthesizer));
         self.feed();
     }
 
@@ -121,7 +134,8 @@ impl Voice {
 
     /// Drops what is queued of the silenced turns up to `turn`.
     pub(super) fn forget(&mut self, turn: TurnId) {
-        self.queue.retain(|job| job.turn > turn);
+        self.queue
+            .retain(|order| !matches!(order, Order::Make(job) if job.turn <= turn));
     }
 
     /// The rate of a new loudspeaker: holds from the next clause on.
@@ -148,8 +162,15 @@ struct Maker {
 }
 
 impl Maker {
-    fn run(&mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    fn run(&mut self, jobs: &Receiver<Order>) {
+        while let Ok(order) = jobs.recv() {
+            let job = match order {
+                Order::Make(job) => job,
+                Order::Change(synthesizer) => {
+                    self.synthesizer = synthesizer;
+                    continue;
+                }
+            };
             if self.silenced.is_silenced(job.turn) {
                 continue;
             }
