@@ -9,6 +9,7 @@
 //! | 4 | a permission is missing |
 //! | 70 | a bug in Hark |
 
+use crate::audio::decode::DecodeError;
 use crate::audio::{CaptureError, PlaybackError};
 use crate::config::LoadError;
 use crate::llm::LlmError;
@@ -124,6 +125,16 @@ fn judge_edge(cause: &(dyn std::error::Error + 'static)) -> Option<(u8, Option<S
             CaptureError::Unusable { .. } => {
                 (FAILED, next("see `hark devices` for the inputs there are"))
             }
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<DecodeError>() {
+        return Some(match error {
+            DecodeError::Unreadable { .. } => (
+                FAILED,
+                next("name a sound file that is there and that you may read"),
+            ),
+            DecodeError::NotAudio { .. } => (FAILED, None),
+            DecodeError::Empty { .. } => (FAILED, next("record or export it again")),
         });
     }
     if let Some(error) = cause.downcast_ref::<PlaybackError>() {

@@ -10,6 +10,7 @@ mod general;
 mod listening;
 mod models;
 mod plan;
+mod snapshots;
 mod support;
 mod terminal;
 mod tools;

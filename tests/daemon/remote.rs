@@ -237,6 +237,7 @@ fn a_daemon_that_is_stopped_or_killed_is_exit_code_3_and_no_hang() {
         &["off-record", "on"],
         &["ptt", "press"],
         &["stop"],
+        &["config", "reload"],
         &["events"],
     ] {
         let before = Instant::now();

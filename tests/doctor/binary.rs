@@ -112,6 +112,7 @@ fn every_check_has_the_promised_keys_and_every_finding_a_remedy_with_a_command()
             "speech_self_test",
             "voice",
             "voices",
+            "wake_model",
             "backend_mlx",
             "backend_ollama",
             "backend_openai",

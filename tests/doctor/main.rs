@@ -16,3 +16,4 @@ mod servers;
 mod service;
 mod support;
 mod voices;
+mod wake;

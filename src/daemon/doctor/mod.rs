@@ -21,6 +21,7 @@ pub mod settings;
 pub mod sound;
 pub mod speech;
 pub mod voices;
+pub mod wake;
 
 use std::path::Path;
 

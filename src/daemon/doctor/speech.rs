@@ -31,6 +31,7 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
         test,
         voice(&setup.config),
         super::voices::check(setup),
+        super::wake::check(setup),
     ]
 }
 
