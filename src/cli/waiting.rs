@@ -4,7 +4,7 @@
 //! own and is gone before anything else is printed: call [`Waiting::over`] (or drop it) first.
 
 use std::io::IsTerminal as _;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// A wait that is going on.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    drawn: Option<(Sender<()>, JoinHandle<()>)>,
+    drawn: Option<(SyncSender<()>, JoinHandle<()>)>,
 }
 
 impl Waiting {
@@ -23,7 +23,7 @@ impl Waiting {
         if !std::io::stderr().is_terminal() {
             return Self::default();
         }
-        let (end, ended) = channel::<()>();
+        let (end, ended) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new()
             .name("waiting".to_owned())
             .spawn(move || {

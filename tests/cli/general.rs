@@ -251,7 +251,7 @@ fn the_manual_pages_are_without_fault() {
         let file = home.path("page.1");
         std::fs::write(&file, &page.out).unwrap();
         let read = Command::new("groff")
-            .args(["-man", "-ww", "-z", "-Tutf8"])
+            .args(["-K", "utf8", "-man", "-ww", "-z", "-Tutf8"])
             .arg(&file)
             .output();
         let Ok(read) = read else {
