@@ -54,7 +54,9 @@ impl Terminal {
         command
             .args(template.get_args())
             .current_dir(home.path(""))
-            .env_clear();
+            .env_clear()
+            // Without it nothing is drawn: nobody knows what the terminal understands.
+            .env("TERM", "xterm");
         for (name, value) in template.get_envs() {
             command.envs(value.map(|value| (name, value)));
         }

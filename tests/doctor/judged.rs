@@ -3,7 +3,7 @@
 use hark::audio::devices::{DeviceInfo, DeviceList};
 use hark::audio::echo::meter::EchoState;
 use hark::config::resolved::{Audio, EchoCancellation};
-use hark::control::HotkeyStatus;
+use hark::control::{HotkeyStatus, MemoryStatus, Status as DaemonStatus, WakeStatus};
 use hark::daemon::doctor::keys::{Asked, KeyState, daemon, push_to_talk};
 use hark::daemon::doctor::sound::{self, Heard};
 use hark::daemon::doctor::speech::{SelfTest, understood};
@@ -260,4 +260,41 @@ fn a_call_of_another_program_is_told() {
     assert_eq!(sound::other_programs(false, Some(true)).status, Status::Ok);
     assert_eq!(sound::other_programs(true, Some(false)).status, Status::Ok);
     assert_eq!(sound::other_programs(true, None).status, Status::Skip);
+}
+
+fn running(version: &str, muted: bool) -> Asked {
+    Asked::Answers(Box::new(DaemonStatus {
+        state: "idle".to_owned(),
+        since: "2026-11-24T10:00:00.000+01:00".to_owned(),
+        input: "Desk".to_owned(),
+        output: "Desk".to_owned(),
+        stt_model: "base.en".to_owned(),
+        backend: None,
+        memory: MemoryStatus::default(),
+        muted,
+        off_record: false,
+        uptime_s: 600,
+        turns: 2,
+        wake: WakeStatus {
+            phrase: Some("hey hark".to_owned()),
+            hotkey: HotkeyStatus::default(),
+        },
+        version: version.to_owned(),
+        pid: 1,
+    }))
+}
+
+#[test]
+fn a_daemon_from_before_an_update_and_one_with_a_closed_ear_are_named() {
+    let this = env!("CARGO_PKG_VERSION");
+    assert_eq!(daemon(&running(this, false)).status, Status::Ok);
+    let old = daemon(&running("0.0.1", false));
+    assert_eq!(old.status, Status::Warn);
+    assert!(
+        old.detail.contains("0.0.1") && remedy(&old).contains("`hark service restart`"),
+        "{old:?}"
+    );
+    let deaf = daemon(&running(this, true));
+    assert_eq!(deaf.status, Status::Warn);
+    assert!(remedy(&deaf).contains("`hark unmute`"), "{deaf:?}");
 }
