@@ -81,6 +81,8 @@ pub struct ReplyChunk {
     pub seq: ChunkSeq,
     /// What is said: no markup, emoji, address or code.
     pub text: Private<String>,
+    /// ISO 639-1 code of the words; `None` for Hark's own sentences, which the voice of the settings says.
+    pub language: Option<Arc<str>>,
 }
 
 /// How much of a clause left the loudspeaker.

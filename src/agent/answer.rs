@@ -4,6 +4,8 @@
 //! watch over silence ([`super::dead_air`]). The channel's fullness is the back-pressure; a receiver that is gone or a
 //! cancelled token ends the work, tools included, and frees the backend's slot.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,7 @@ const PIECES: usize = 64;
 pub struct Chunks {
     turn: TurnId,
     next: ChunkSeq,
+    language: Option<Arc<str>>,
 }
 
 impl Chunks {
@@ -36,12 +39,31 @@ impl Chunks {
         Self {
             turn,
             next: ChunkSeq(0),
+            language: None,
         }
     }
 
-    /// The next clause as the dialogue takes it.
+    /// The same for a model that answers in `language` (ISO 639-1).
+    #[must_use]
+    pub fn in_language(turn: TurnId, language: Option<Arc<str>>) -> Self {
+        Self {
+            language,
+            ..Self::new(turn)
+        }
+    }
+
+    /// The next clause as the dialogue takes it: a sentence of our own.
     pub fn chunk(&mut self, text: impl Into<Private<String>>) -> AgentEvent {
         AgentEvent::Chunk(self.number(text.into()))
+    }
+
+    /// The same for words of the model, in the language of the reply.
+    pub fn clause(&mut self, text: impl Into<Private<String>>) -> AgentEvent {
+        let language = self.language.clone();
+        AgentEvent::Chunk(ReplyChunk {
+            language,
+            ..self.number(text.into())
+        })
     }
 
     /// The same for words that only bridge a silence.
@@ -54,6 +76,7 @@ impl Chunks {
             turn: self.turn,
             seq: self.next,
             text,
+            language: None,
         };
         self.next = chunk.seq.next();
         chunk
@@ -91,10 +114,11 @@ pub async fn answer<T: Send + 'static>(
     };
     let info = ask.backend.info();
     let (pieces, mut stream) = mpsc::channel(PIECES);
+    let language = ask.language.clone();
     let engine = tokio::spawn(engine::reply(ask, cancel.clone(), pieces));
     let mut reply = Reply {
-        chunks: Chunks::new(turn),
-        spoken: SpokenReply::new(),
+        spoken: SpokenReply::in_language(language.as_deref()),
+        chunks: Chunks::in_language(turn, language),
         usage: Usage::default(),
         info,
         watch: (listener == Listener::Ear).then(Watch::new),
@@ -230,15 +254,9 @@ impl Reply {
                     outcome: outcome.to_owned(),
                 })]
             }
-            engine::AgentEvent::Did(text) => {
-                let mut clauses = self.spoken.finish();
-                clauses.push(text.into_inner());
-                self.say(clauses)
-            }
+            engine::AgentEvent::Did(text) => self.finish_with(text.into_inner()),
             engine::AgentEvent::Asks(question) => {
-                let mut clauses = self.spoken.finish();
-                clauses.push(question.into_inner());
-                let mut events = self.say(clauses);
+                let mut events = self.finish_with(question.into_inner());
                 events.push(AgentEvent::AskedBack);
                 events
             }
@@ -254,9 +272,7 @@ impl Reply {
                 events
             }
             engine::AgentEvent::Failed { kind, .. } => {
-                let mut rest = self.spoken.finish();
-                rest.push(explain(kind));
-                let mut events = self.say(rest);
+                let mut events = self.finish_with(explain(kind));
                 events.push(AgentEvent::Failed {
                     kind: kind.as_str().to_owned(),
                 });
@@ -277,16 +293,29 @@ impl Reply {
         events
     }
 
+    /// What the model has written so far, then a sentence of our own.
+    fn finish_with(&mut self, ours: String) -> Vec<AgentEvent> {
+        let rest = self.spoken.finish();
+        let mut events = self.say(rest);
+        self.hear_of(&ours);
+        events.push(self.chunks.chunk(ours));
+        events
+    }
+
     fn say(&mut self, clauses: Vec<String>) -> Vec<AgentEvent> {
-        if let Some(watch) = &mut self.watch {
-            let now = watch.now();
-            for clause in &clauses {
-                watch.air.said(now, clause);
-            }
+        for clause in &clauses {
+            self.hear_of(clause);
         }
         clauses
             .into_iter()
-            .map(|clause| self.chunks.chunk(clause))
+            .map(|clause| self.chunks.clause(clause))
             .collect()
+    }
+
+    fn hear_of(&mut self, clause: &str) {
+        if let Some(watch) = &mut self.watch {
+            let now = watch.now();
+            watch.air.said(now, clause);
+        }
     }
 }

@@ -9,7 +9,6 @@
 
 mod words;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,38 +17,11 @@ use crate::ids::TurnId;
 use crate::private::Private;
 use crate::time::Mono;
 
+pub use crate::config::tools::{Permission, Permissions};
 pub use words::{Answer, answer};
 
 /// How long after the end of the question a yes may begin.
 pub const WINDOW: Duration = Duration::from_secs(15);
-
-/// What the settings say about a tool, beside what it is itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// It runs without a question, even where it destroys.
-    Allow,
-    /// It always asks.
-    Ask,
-    /// It is not offered to the model.
-    Deny,
-}
-
-/// The settings' word on each tool that they name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Permissions(BTreeMap<String, Permission>);
-
-impl Permissions {
-    /// From pairs of a tool's name and its permission.
-    pub fn new(rules: impl IntoIterator<Item = (String, Permission)>) -> Self {
-        Self(rules.into_iter().collect())
-    }
-
-    /// What is set for that tool, if anything.
-    #[must_use]
-    pub fn of(&self, tool: &str) -> Option<Permission> {
-        self.0.get(tool).copied()
-    }
-}
 
 /// A call that waits for a yes. Nothing can change it any more.
 #[derive(Clone, PartialEq)]

@@ -95,6 +95,8 @@ pub struct Ask {
     pub limits: Limits,
     /// Whether the turn has been decided; no call is made before.
     pub decided: Decision,
+    /// What the model is to answer in (ISO 639-1); `None` is English.
+    pub language: Option<Arc<str>>,
 }
 
 /// What the consumer is waiting for.

@@ -6,8 +6,12 @@ use jiff::Timestamp;
 
 use crate::private::Private;
 
-/// Facts that are kept. With [`LONGEST_FACT`] this bounds what they add to the prompt; see [`prompt`].
+/// Facts that are kept.
 pub const MOST_FACTS: usize = 50;
+
+/// Bytes of all facts together: what they add to the prompt, some 500 tokens, is read at every cold start and taken from the
+/// tools' share.
+pub const MOST_BYTES: usize = 2_000;
 
 /// Characters of one fact.
 pub const LONGEST_FACT: usize = 200;

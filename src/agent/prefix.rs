@@ -99,6 +99,8 @@ pub struct PrefixWatch {
     foreign: bool,
     misses: BTreeMap<Miss, u32>,
     reused: u32,
+    /// Why the last miss was one.
+    last_miss: Option<Miss>,
 }
 
 impl PrefixWatch {
@@ -170,6 +172,7 @@ impl PrefixWatch {
             (Some(_), false) => Miss::Evicted,
         });
         *self.misses.entry(miss).or_default() += 1;
+        self.last_miss = Some(miss);
         Verdict::Missed(miss)
     }
 
@@ -183,6 +186,12 @@ impl PrefixWatch {
             return (expected.is_some() || !first).then_some(true);
         }
         self.cold_rate.map(|cold| rate * 2.0 > cold)
+    }
+
+    /// Why the last prompt that was not reused was not.
+    #[must_use]
+    pub const fn last_miss(&self) -> Option<Miss> {
+        self.last_miss
     }
 
     /// Misses by cause, and how many prompts were reused.
@@ -259,6 +268,7 @@ mod tests {
         watch.sent(&"other", ["c", "C", "d", "D", "e", "E", "f", "F", "g"]);
         assert_eq!(watch.answered(told(700, 0)), Verdict::Missed(Miss::Swap));
         assert_eq!(watch.counts().0, 1);
+        assert_eq!(watch.last_miss(), Some(Miss::Swap));
         assert_eq!(watch.counts().1.values().sum::<u32>(), 6);
     }
 

@@ -14,6 +14,8 @@ use super::clauses::{Clause, ClauseKind, Clauses};
 /// Makes speech of the clauses of one reply.
 #[derive(Debug, Default)]
 pub struct Spoken {
+    /// The language is not English: figures and abbreviations are left to the engine, for their words here are English.
+    foreign: bool,
     /// Code has been announced: a second block is passed over in silence.
     told_of_code: bool,
     /// The same for formulae.
@@ -31,7 +33,12 @@ impl Spoken {
     pub fn say(&mut self, clause: &Clause) -> Option<String> {
         match clause.kind {
             ClauseKind::Prose => {
-                let said = words::normalise(&markup::plain(&clause.text));
+                let plain = markup::plain(&clause.text);
+                let said = if self.foreign {
+                    words::cleaned(&plain)
+                } else {
+                    words::normalise(&plain)
+                };
                 said.contains(char::is_alphanumeric).then_some(said)
             }
             ClauseKind::Hidden => None,
@@ -61,6 +68,14 @@ impl SpokenReply {
         Self::default()
     }
 
+    /// Starts a reply in that language (ISO 639-1); without one in English.
+    #[must_use]
+    pub fn in_language(code: Option<&str>) -> Self {
+        let mut reply = Self::new();
+        reply.spoken.foreign = code.is_some_and(|code| code != "en");
+        reply
+    }
+
     /// Takes the next delta of the model and gives what can be said now, in order.
     pub fn push(&mut self, delta: &str) -> Vec<String> {
         let clauses = self.clauses.push(delta);
@@ -71,7 +86,10 @@ impl SpokenReply {
     pub fn finish(&mut self) -> Vec<String> {
         let clauses = self.clauses.finish();
         let said = self.say(&clauses);
-        self.spoken = Spoken::new();
+        self.spoken = Spoken {
+            foreign: self.spoken.foreign,
+            ..Spoken::new()
+        };
         said
     }
 

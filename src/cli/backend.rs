@@ -4,6 +4,7 @@
 //! has ended, and a daemon takes it over as Hark's own.
 
 mod bench;
+mod daemon;
 
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use super::Setting;
 use super::console::{Console, with_standard_streams};
 use super::failure::{Failure, UNREACHABLE};
 use super::waiting::{Waiting, during};
-use crate::agent::prompt;
 use crate::config::resolved::Manage;
+use crate::daemon::desk::beginning::of_a_new_conversation;
 use crate::daemon::parts;
 use crate::daemon::resident::server_settings;
 use crate::gateway::residency::{Consent, Event, Kind, News, Owner, Phase, Policy};
 use crate::gateway::servers::{Keeping, ServerSettings};
-use crate::gateway::supervisor::{Supervisor, Told};
+use crate::gateway::supervisor::{Prefix, Supervisor, Told};
 use crate::llm::survey::{Found, Presence, survey};
 use crate::llm::{LlmBackend, backends};
 use crate::memory::human;
@@ -200,7 +201,7 @@ fn row(presence: &Presence, settings: &ServerSettings) -> Row {
 }
 
 /// A supervisor for a command: what it starts stays.
-fn supervisor(setting: &Setting) -> anyhow::Result<Supervisor> {
+fn supervisor(setting: &Setting, prefix: Prefix) -> anyhow::Result<Supervisor> {
     let llm = &setting.config.llm;
     let consent = match llm.manage {
         Manage::Yes => Consent::Given,
@@ -219,12 +220,8 @@ fn supervisor(setting: &Setting) -> anyhow::Result<Supervisor> {
         ..Policy::default()
     };
     let settings = server_settings(llm, &setting.places, Keeping::UntilStopped);
-    Ok(Supervisor::new(
-        settings,
-        policy,
-        Clock::start(),
-        prompt::warm_up(),
-    ))
+    let supervisor = Supervisor::new(settings, policy, Clock::start(), prefix);
+    Ok(supervisor.with_need(parts::memory::need(llm)))
 }
 
 fn change(
@@ -234,7 +231,9 @@ fn change(
     console: &mut Console<'_>,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<()> {
-    let mut supervisor = supervisor(setting)?;
+    let prefix =
+        runtime.block_on(async { of_a_new_conversation(&setting.config, &setting.places) })?;
+    let mut supervisor = supervisor(setting, prefix)?;
     let mut told = during(ASKING, || runtime.block_on(supervisor.survey()));
     if event == Event::Stop && supervisor.phase() == Phase::Empty {
         writeln!(console.out, "nothing is resident")?;
@@ -249,6 +248,21 @@ fn change(
         return Err(
             Failure::usage(format!("{} cannot be started: {error}", kind.name()), next).into(),
         );
+    }
+    let wanted = match event {
+        Event::Use(kind) => Some(kind),
+        _ => None,
+    };
+    if let Some(kind) = foreign(&supervisor, wanted, setting)
+        && !(yes || consent(kind, console)?)
+    {
+        writeln!(console.out, "nothing was changed")?;
+        return Ok(());
+    }
+    // Who is asked here need not be asked again.
+    let yes = true;
+    if daemon::change(wanted, console, runtime)? {
+        return Ok(());
     }
     told.extend(during(CHANGING, || {
         runtime.block_on(supervisor.handle(event))
@@ -279,6 +293,16 @@ fn change(
 
 const ASKING: &str = "asking the model servers";
 const CHANGING: &str = "waiting for the server to end, start or load its model";
+/// The server of another program that would have to leave, where the user is to be asked.
+fn foreign(supervisor: &Supervisor, wanted: Option<Kind>, setting: &Setting) -> Option<Kind> {
+    match supervisor.phase() {
+        Phase::Serving {
+            kind,
+            owner: Owner::Foreign,
+        } if setting.config.llm.manage == Manage::Ask => (wanted != Some(kind)).then_some(kind),
+        _ => None,
+    }
+}
 
 const fn rests(phase: Phase) -> bool {
     matches!(
@@ -316,6 +340,17 @@ fn conclude(
         match told {
             Told::News(news) => last = Some(*news),
             Told::Trouble(words) => trouble.push(words.clone()),
+            Told::NoMemory { kind, need, free } => {
+                let message = format!(
+                    "{} needs {} of memory, and {} are free; nothing was changed",
+                    kind.name(),
+                    human(*need),
+                    human(*free)
+                );
+                let next =
+                    "`hark plan` shows what would fit; close something, or name a smaller model";
+                return Err(Failure::failed(message, next).into());
+            }
             Told::Question(_) | Told::Warmed(..) => {}
         }
     }
@@ -326,12 +361,13 @@ fn conclude(
             let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
             writeln!(
                 console.out,
-                "{} is resident and warm (unload {}, load {}, static prompt {}, all {})",
+                "{} is resident and warm (unload {}, load {}, static prompt {}, all {}; {:.1} ms of it Hark's own)",
                 kind.name(),
                 seconds(timings.unload),
                 seconds(timings.load),
                 seconds(timings.warm),
-                seconds(timings.total)
+                seconds(timings.total),
+                timings.overhead().as_secs_f64() * 1_000.0
             )?;
             for words in trouble {
                 writeln!(console.err, "hark: {words}")?;
@@ -371,9 +407,10 @@ async fn warm(setting: &Setting, console: &mut Console<'_>) -> anyhow::Result<()
         }
         .into());
     };
+    let prefix = of_a_new_conversation(&setting.config, &setting.places)?().await;
     let clock = Clock::start();
     let mut waiting = Waiting::begin("the model is being loaded and warmed");
-    let usage = backend.warm(prompt::warm_up()).await;
+    let usage = backend.warm(prefix).await;
     waiting.over();
     let usage = usage?;
     let told =

@@ -7,9 +7,10 @@ use std::io::{IsTerminal, Write};
 use serde_json::{Value, json};
 
 use super::failure::{FAILED, Failure, UNREACHABLE};
-use crate::control::Status;
 use crate::control::client::{Client, ClientError};
 use crate::control::socket;
+use crate::control::{EchoStatus, MemoryStatus, PrefixStatus, Status};
+use crate::memory::human;
 
 /// Arguments of `hark status`.
 #[derive(Debug, clap::Args)]
@@ -257,7 +258,8 @@ where
     runtime.block_on(work(client.clone())).map_err(failure)
 }
 
-fn failure(error: ClientError) -> anyhow::Error {
+/// What became of a request, for people, with the exit code that it has.
+pub fn failure(error: ClientError) -> anyhow::Error {
     let message = error.to_string();
     let (code, next) = match error {
         ClientError::NotRunning { .. } => (UNREACHABLE, "start it: `hark run`".to_owned()),
@@ -335,12 +337,56 @@ fn describe(status: &Status) -> String {
     };
     line("record", record);
     if let Some(bytes) = status.memory.daemon_bytes {
-        line("memory", &format!("{} MB", bytes / 1_000_000));
+        line("memory", &memory(bytes, &status.memory));
     }
+    if let Some(prefix) = &status.prefix {
+        line("prefix", &self::prefix(prefix));
+    }
+    line("echo", &echo(&status.echo));
     let minutes = status.uptime_s / 60;
     let up = format!("{} h {:02} min", minutes / 60, minutes % 60);
     line("up", &format!("{up}, {} turns", status.turns));
     lines.join("\n")
+}
+
+fn memory(own: u64, status: &MemoryStatus) -> String {
+    let mut told = format!("{} MB", own / 1_000_000);
+    if let Some(planned) = status.planned_bytes {
+        let fits = if status.fits == Some(false) {
+            ", which does not fit (`hark plan`)"
+        } else {
+            ""
+        };
+        told.push_str(&format!(", {} planned{fits}", human(planned)));
+    }
+    if let Some(pressure) = &status.pressure {
+        told.push_str(&format!(", pressure {pressure}"));
+    }
+    if !status.given_up.is_empty() {
+        told.push_str(&format!(", given up: {}", status.given_up.join(", ")));
+    }
+    if let Some(need) = status.short_of_bytes {
+        told.push_str(&format!(", too little for the model ({})", human(need)));
+    }
+    told
+}
+
+fn prefix(status: &PrefixStatus) -> String {
+    let last = match &status.last_miss {
+        Some(cause) => format!(", the last by {cause}"),
+        None => String::new(),
+    };
+    format!("{} reused, {} missed{last}", status.reused, status.missed)
+}
+
+fn echo(status: &EchoStatus) -> String {
+    if status.removed_db > 0.0 {
+        return format!(
+            "{} ({:.0} dB less of our voice, {} ms late)",
+            status.state, status.removed_db, status.delay_ms
+        );
+    }
+    status.state.clone()
 }
 
 /// The time of day is what a person wants to know.

@@ -10,9 +10,10 @@ use super::Setting;
 use super::console::Console;
 use super::failure::{Failure, UNREACHABLE};
 use super::waiting::Waiting;
+use crate::agent::prompt::estimate_tool;
 use crate::agent::tools::mcp::{ServerState, State};
 use crate::agent::tools::permission::Verdict;
-use crate::agent::tools::{Class, Tool, ToolError, ToolOutput, spec_tokens};
+use crate::agent::tools::{Class, Tool, ToolError, ToolOutput};
 use crate::daemon::parts;
 use crate::daemon::tools::{self, Listed, Registry, Source};
 
@@ -119,7 +120,7 @@ fn list(registry: &Registry, as_json: bool, console: &mut Console<'_>) -> anyhow
             writeln!(console.err, "server {}: still starting", server.name)?;
         }
     }
-    let tokens: u32 = registry.toolbox().specs().iter().map(spec_tokens).sum();
+    let tokens: u32 = registry.toolbox().specs().iter().map(estimate_tool).sum();
     let budget = registry.budget_tokens();
     if tokens > budget {
         writeln!(
@@ -144,7 +145,7 @@ fn document(registry: &Registry, listed: &Listed) -> Value {
         "offered": listed.why_not.is_none(),
         "why_not": listed.why_not,
         "permission": permission,
-        "tokens": spec_tokens(&spec),
+        "tokens": estimate_tool(&spec),
         "description": spec.description,
         "parameters": spec.parameters,
     })

@@ -16,6 +16,7 @@
 //! | `POST /v1/ptt` | `{"action": "press"}`, `release`, `toggle` | `{"ptt"}` |
 //! | `POST /v1/stop` | | `{"stopped": true}` |
 //! | `POST /v1/config/reload` | | `{"applied": [], "restart": []}` |
+//! | `POST /v1/backend` | `{"use": "mlx"}`, `{"use": "ollama"}`, `{"use": null}` | `{"change": N}`: the number of the change, whose end [`Status::change`] tells |
 //! | `GET /v1/events` | | JSON Lines until the daemon ends |
 //!
 //! Anything else is answered with `{"error": {"kind", "message", "next"}}`.
@@ -25,10 +26,13 @@ pub mod hub;
 pub mod server;
 pub mod socket;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::dialogue::Key;
+use crate::gateway::residency::Kind;
 
 /// What a client wants of the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub enum Command {
     Stop,
     /// Read the settings again.
     Reload,
+    /// Make this backend the resident one, or none. Whoever asks has the user's consent.
+    Backend(Option<Kind>),
 }
 
 /// A command with the way back for its answer.
@@ -89,6 +95,11 @@ pub enum Answer {
         /// Always true.
         stopped: bool,
     },
+    /// The change of the backend has begun.
+    Changing {
+        /// Its number.
+        change: u64,
+    },
 }
 
 /// Why the daemon does not do what it was asked for.
@@ -119,6 +130,15 @@ pub struct Status {
     pub backend: Option<BackendStatus>,
     /// Memory.
     pub memory: MemoryStatus,
+    /// The prefix of the model's cache; `None` where no model is kept.
+    #[serde(default)]
+    pub prefix: Option<PrefixStatus>,
+    /// Echo cancellation.
+    #[serde(default)]
+    pub echo: EchoStatus,
+    /// The last change of the backend that was asked for here.
+    #[serde(default)]
+    pub change: Option<ChangeStatus>,
     /// Whether the ear is closed until it is unmuted.
     pub muted: bool,
     /// Whether nothing of what is said is written.
@@ -153,6 +173,77 @@ pub struct MemoryStatus {
     pub total_bytes: Option<u64>,
     /// Held by the daemon itself, speech model included.
     pub daemon_bytes: Option<u64>,
+    /// That could be had without swapping.
+    #[serde(default)]
+    pub available_bytes: Option<u64>,
+    /// `normal`, `warning` or `critical`, where the system tells.
+    #[serde(default)]
+    pub pressure: Option<String>,
+    /// What is given up for want of memory, the first step first: `drop_prompt_caches`, `refuse_background`,
+    /// `smaller_whisper`, `unload_llm`.
+    #[serde(default)]
+    pub given_up: Vec<String>,
+    /// What the plan of this machine gives the models of the settings (`hark plan` has its terms).
+    #[serde(default)]
+    pub planned_bytes: Option<u64>,
+    /// Whether that fits.
+    #[serde(default)]
+    pub fits: Option<bool>,
+    /// What a backend that was not started would have needed.
+    #[serde(default)]
+    pub short_of_bytes: Option<u64>,
+}
+
+/// How often the model's cache held what a turn began with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PrefixStatus {
+    /// Turns that found it.
+    pub reused: u32,
+    /// Turns that did not.
+    pub missed: u32,
+    /// The same by cause: `cold_start`, `swap`, `prompt_changed`, `history_cut`, `other_client`, `evicted`.
+    pub misses: BTreeMap<String, u32>,
+    /// The cause of the last one.
+    pub last_miss: Option<String>,
+}
+
+/// A change of the backend.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ChangeStatus {
+    /// Its number, from 1.
+    pub number: u64,
+    /// How it ended; `None` while it is under way.
+    pub ended: Option<ChangeEnd>,
+}
+
+/// How a change of the backend ended.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ChangeEnd {
+    /// What serves now, warm; `None` where nothing does.
+    pub serving: Option<String>,
+    /// What went wrong, with the next step.
+    pub trouble: Option<String>,
+    /// Milliseconds until the memory of the one before was back.
+    pub unload_ms: f64,
+    /// Until the first token.
+    pub load_ms: f64,
+    /// For the static prompt.
+    pub warm_ms: f64,
+    /// All together, without the time in which requests were let end.
+    pub total_ms: f64,
+    /// Of that, what is Hark's own.
+    pub overhead_ms: f64,
+}
+
+/// How the canceller of our own voice fares.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EchoStatus {
+    /// `off`, `learning`, `converged`, `inaudible` (the microphone does not hear the loudspeaker) or `not_converged`.
+    pub state: String,
+    /// Decibels of our own voice that were taken out of the microphone.
+    pub removed_db: f32,
+    /// From the loudspeaker to the microphone, as estimated.
+    pub delay_ms: u32,
 }
 
 /// What starts a turn.

@@ -28,6 +28,7 @@ use super::hub::Hub;
 use super::socket::Lease;
 use super::{Call, Command, Refused};
 use crate::dialogue::Key;
+use crate::gateway::residency::Kind;
 use crate::platform::user;
 
 /// What a server works with.
@@ -150,6 +151,7 @@ enum Route {
     Key,
     Stop,
     Reload,
+    Backend,
     Events,
 }
 
@@ -167,6 +169,7 @@ async fn route(state: &State, request: Request<Incoming>) -> Response<Body> {
         "ptt" => (Route::Key, Method::POST),
         "stop" => (Route::Stop, Method::POST),
         "config/reload" => (Route::Reload, Method::POST),
+        "backend" => (Route::Backend, Method::POST),
         _ => return no_such(path),
     };
     if *request.method() != method {
@@ -188,6 +191,10 @@ async fn route(state: &State, request: Request<Incoming>) -> Response<Body> {
         Route::Stop => Command::Stop,
         Route::Reload => Command::Reload,
         Route::OffRecord => match body(request).await.and_then(off_record) {
+            Ok(command) => command,
+            Err(response) => return *response,
+        },
+        Route::Backend => match body(request).await.and_then(backend) {
             Ok(command) => command,
             Err(response) => return *response,
         },
@@ -218,6 +225,22 @@ fn off_record(body: Bytes) -> Result<Command, Bad> {
     let wish = serde_json::from_slice::<Wish>(&body);
     wish.map(|wish| Command::OffRecord(wish.on))
         .map_err(|_| bad("the body must be {\"on\": true} or {\"on\": false}"))
+}
+
+fn backend(body: Bytes) -> Result<Command, Bad> {
+    #[derive(Deserialize)]
+    struct Wish {
+        r#use: Option<String>,
+    }
+    let wish = serde_json::from_slice::<Wish>(&body).map(|wish| wish.r#use);
+    let named = |name: &str| Kind::ALL.into_iter().find(|kind| kind.name() == name);
+    match wish {
+        Ok(None) => Ok(Command::Backend(None)),
+        Ok(Some(name)) if named(&name).is_some() => Ok(Command::Backend(named(&name))),
+        _ => Err(bad(
+            "the body must be {\"use\": \"mlx\"}, {\"use\": \"ollama\"} or {\"use\": null}",
+        )),
+    }
 }
 
 fn key(body: Bytes) -> Result<Command, Bad> {
@@ -256,7 +279,7 @@ fn no_such(path: &str) -> Response<Body> {
         StatusCode::NOT_FOUND,
         "no_such_path",
         &format!("there is no {path} here: this hark speaks version 1"),
-        "GET /v1/status, GET /v1/events, POST /v1/mute, /v1/unmute, /v1/off-record, /v1/ptt, /v1/stop, /v1/config/reload",
+        "GET /v1/status, GET /v1/events, POST /v1/mute, /v1/unmute, /v1/off-record, /v1/ptt, /v1/stop, /v1/backend, /v1/config/reload",
     )
 }
 

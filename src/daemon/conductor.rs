@@ -6,6 +6,7 @@
 
 mod remote;
 mod settings;
+mod status;
 mod welcome;
 
 use std::collections::{BTreeMap, HashMap};

@@ -5,7 +5,9 @@
 //! hands everything else to the model as work for a task.
 
 mod agreement;
+pub mod beginning;
 mod equipment;
+mod language;
 mod off_record;
 mod resume;
 
@@ -27,7 +29,6 @@ use crate::agent::consent::{Consent, Held, Permissions};
 use crate::agent::data::as_data;
 use crate::agent::decision::Decision;
 use crate::agent::engine::{Ask, FailureKind, Limits};
-use crate::agent::facts;
 use crate::agent::intents::trouble::{Complaints, Trouble};
 use crate::agent::intents::{
     Action, Context, Intent, IntentKind, Question, VolumeChange, match_intent, volume_text,
@@ -49,7 +50,9 @@ use crate::platform::volume;
 use crate::private::Private;
 use crate::time::{Anchor, Mono, SamplePos};
 
+use beginning::static_prompt;
 use equipment::Equipment;
+use language::Tongue;
 
 pub use off_record::Wish;
 
@@ -100,14 +103,18 @@ pub struct Desk {
     keeper: Option<resident::Handle>,
     complaints: Arc<Mutex<Complaints>>,
     history: History,
+    /// A copy of the history for whoever warms the model's cache.
+    past: Arc<Mutex<History>>,
     notebook: Arc<Notebook>,
-    equipment: Equipment,
-    persona: Persona,
+    equipment: Arc<Mutex<Equipment>>,
+    persona: Arc<Mutex<Persona>>,
     consent: Consent,
     /// Where input and time stood at the end of the question that waits for a yes.
     asked_at: Anchor,
     /// What is piped in with the next question.
     attached: Option<String>,
+    /// What the voice can speak, and what the next answer is in.
+    tongue: Tongue,
     /// How the words of the next turn were said.
     manner: Option<Manner>,
     /// The question of the live turn as the model gets it, and what its tools do, until what was heard of the answer is
@@ -119,6 +126,8 @@ pub struct Desk {
     in_conversation: bool,
     /// The places at the model that other programs share with us, where there is a gateway.
     seats: Option<Seats>,
+    /// Requests of other programs that were known of when the model was last asked.
+    foreign: u64,
     /// What the last question wanted of the daemon itself.
     wish: Option<Wish>,
     /// The memory as it was when the record was switched off.
@@ -155,21 +164,24 @@ impl Desk {
             keeper: None,
             complaints: Arc::default(),
             history: History::default(),
+            past: Arc::default(),
             notebook,
-            equipment: Equipment::default(),
-            persona: config.persona.clone(),
+            equipment: Arc::default(),
+            persona: Arc::new(Mutex::new(config.persona.clone())),
             consent: Consent::default(),
             asked_at: Anchor {
                 at: SamplePos(0),
                 when: Mono::ZERO,
             },
             attached: None,
+            tongue: Tongue::new(&config.stt.language),
             manner: None,
             asked: None,
             last_reply: None,
             asked_back: None,
             in_conversation: false,
             seats: None,
+            foreign: 0,
             wish: None,
             set_aside: None,
         }
@@ -177,12 +189,18 @@ impl Desk {
 
     /// Lays tools on the desk. Those that `permissions` deny are left out, so that the model never hears of them.
     pub fn equip(&mut self, tools: &Toolbox, permissions: Permissions) {
-        self.equipment.lay(tools, permissions);
+        lock(&self.equipment).lay(tools, permissions);
     }
 
     /// Puts the tools of the settings on the desk; the model gets those that a question needs.
     pub fn connect(&mut self, registry: Arc<Registry>) {
-        self.equipment.connect(registry);
+        lock(&self.equipment).connect(registry);
+    }
+
+    /// The tools of the settings.
+    #[must_use]
+    pub fn registry(&self) -> Option<Arc<Registry>> {
+        lock(&self.equipment).registry()
     }
 
     /// Takes a note of how the words of a turn were said, before [`Self::answer`] gets them.
@@ -208,10 +226,16 @@ impl Desk {
 
     /// Takes over what can change while it runs: who the assistant is, how the model answers, what tools may do.
     pub fn take_over(&mut self, config: &Config) {
-        self.persona = config.persona.clone();
+        lock(&self.persona).clone_from(&config.persona);
         self.llm.max_tokens = config.llm.max_tokens;
         self.llm.temperature = config.llm.temperature;
-        self.equipment.take_over(&config.tools);
+        lock(&self.equipment).take_over(&config.tools);
+    }
+
+    /// Who keeps the backend.
+    #[must_use]
+    pub const fn keeper(&self) -> Option<&resident::Handle> {
+        self.keeper.as_ref()
     }
 
     /// The backend that it was made with.
@@ -237,11 +261,11 @@ impl Desk {
     /// Answers `question`, or tells how.
     pub fn answer(&mut self, turn: TurnId, question: &Private<String>) -> Answering {
         let now = clock::wall();
-        let mut note = None;
+        let mut note = self.follow_speaker(turn);
         if self.consent.is_open() {
             match self.hear_answer(turn, question) {
                 Ok(answering) => return answering,
-                Err(refused) => note = refused,
+                Err(refused) => note = join(refused, note),
             }
         }
         let (schedule, facts) = (self.notebook.schedule(), self.notebook.facts());
@@ -314,11 +338,15 @@ impl Desk {
         if let Some(held) = journal.take_held() {
             self.open_question(turn, held, now);
         }
+        for tool in &turn.tools {
+            lock(&self.equipment).used(&tool.name);
+        }
         let (between, rest) = journal.messages(turn.heard.as_str());
         // What the model never saw and nobody heard would only confuse it; what its tools did it must know.
         let told = answered && (by_model || !turn.heard.as_str().is_empty());
         if told || !between.is_empty() {
             self.history.push_with(message, between, &rest);
+            self.note_history();
         }
     }
 
@@ -383,17 +411,16 @@ impl Desk {
         };
         self.history.fit(limits.prompt_tokens / 2);
         let journal = self.asked.as_ref().map(|(_, _, journal)| journal.clone());
-        let (tools, permissions) = self
-            .equipment
-            .offer(&question.content, self.set_aside.is_some());
-        let system = prompt::system(
-            &self.persona.name,
-            self.persona.character.as_deref(),
-            &facts::prompt(&self.notebook.facts()).unwrap_or_default(),
-        );
+        let system = static_prompt(&lock(&self.persona), &self.notebook);
+        let (tools, permissions) = lock(&self.equipment).offer(&question.content, &system);
         let keeper = self.keeper.clone();
         if let Some(keeper) = &keeper {
-            note_prefix(&mut keeper.prefix(), &system, &self.history, &question);
+            let mut watch = keeper.prefix();
+            let foreign = self.seats.as_ref().map_or(0, Seats::served_others);
+            if std::mem::replace(&mut self.foreign, foreign) != foreign {
+                watch.disturbed();
+            }
+            note_prefix(&mut watch, &system, &tools, &self.history, &question);
         }
         let prepared = Prepared {
             system: Arc::from(system),
@@ -404,6 +431,7 @@ impl Desk {
             granted,
             journal: journal.unwrap_or_default(),
             limits,
+            language: self.tongue.answer(),
         };
         let (backend, complaints, llm) = (
             Arc::clone(&self.backend),
@@ -464,6 +492,7 @@ struct Prepared {
     granted: Option<Held>,
     journal: Journal,
     limits: Limits,
+    language: Option<Arc<str>>,
 }
 
 impl Prepared {
@@ -479,18 +508,38 @@ impl Prepared {
             journal: self.journal,
             limits: self.limits,
             decided: Decision::made(),
+            language: self.language,
         }
     }
 }
 
-/// Notes what leaves: the static prompt, then the history and the question as they are sent.
-fn note_prefix(watch: &mut PrefixWatch, system: &str, history: &History, question: &Message) {
+/// Two notes for the model as one.
+fn join(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}. {second}")),
+        (first, second) => first.or(second),
+    }
+}
+
+/// Notes what leaves: the static prompt and the tools, then the history and the question as they are sent.
+fn note_prefix(
+    watch: &mut PrefixWatch,
+    system: &str,
+    tools: &Toolbox,
+    history: &History,
+    question: &Message,
+) {
+    let tools = tools.specs().into_iter().map(|tool| {
+        let parameters = tool.parameters.to_string();
+        (tool.name, tool.description, parameters)
+    });
+    let fixed = (system, tools.collect::<Vec<_>>());
     let messages = prompt::assemble(system, history, question.clone());
     let rest = messages
         .iter()
         .skip(1)
         .map(|message| (format!("{:?}", message.role), message.content.clone()));
-    watch.sent(&system, rest);
+    watch.sent(&fixed, rest);
 }
 
 /// The backend in use; where there is none and the settings say `auto`, looks again: it may have been started meanwhile.

@@ -22,7 +22,7 @@ use crate::ids::{Revision, TurnId};
 use crate::private::Private;
 use crate::speak::thread::SpeakCommand;
 use crate::transcribe::TranscribeOptions;
-use crate::transcribe::thread::{Request, Submitted, WhisperThread};
+use crate::transcribe::thread::{Exchange, Request, Submitted, WhisperThread};
 
 /// See the module.
 pub struct Effectors {
@@ -161,6 +161,12 @@ impl Effectors {
     /// The wake phrase, for the event stream.
     pub fn wake_phrase(&self) -> String {
         self.names.phrase.clone()
+    }
+
+    /// The way to another speech model.
+    #[must_use]
+    pub fn speech_exchange(&self) -> Exchange {
+        self.whisper.exchange()
     }
 
     /// Gives an utterance to the whisper thread. What it refuses is told as a failure, so that the dialogue does not wait.

@@ -24,7 +24,7 @@ use crate::gateway::gate::{Gate, Ticket};
 use crate::gateway::sound::{Hear, Recording, Say, Saying, Sound, SoundError, Spoken, Words};
 use crate::gateway::source::{Look, Resident};
 use crate::gateway::{self, token};
-use crate::llm::backends;
+use crate::llm::backends::{self, LlmSettings};
 use crate::llm::upstream::Upstream;
 use crate::platform::clock::Clock;
 use crate::private::Private;
@@ -33,11 +33,15 @@ use crate::time::samples_to_duration;
 use crate::transcribe::whisper::{Whisper, WhisperSettings};
 use crate::transcribe::{Abort, TranscribeError, TranscribeOptions, subtitles};
 
-/// The places that the conversation and the gateway's clients share.
+/// The places that the conversation and the gateway's clients share, and the backend that both ask.
 #[derive(Debug, Clone)]
 pub struct Seats {
     model: Arc<Gate>,
     sound: Arc<Gate>,
+    resident: Arc<Resident>,
+    settings: Arc<LlmSettings>,
+    /// Requests at a time, where the settings say.
+    slots: Option<usize>,
 }
 
 impl Seats {
@@ -48,10 +52,49 @@ impl Seats {
             slots: config.gateway.slots.unwrap_or(1),
             ..Limits::default()
         };
+        let model = Gate::open(clock, limits);
         Self {
-            model: Gate::open(clock, limits),
+            resident: Arc::new(Resident::new(look(config, &model))),
+            model,
             sound: Gate::open(clock, Limits::default()),
+            settings: Arc::new(parts::llm_settings(&config.llm)),
+            slots: config.gateway.slots,
         }
+    }
+
+    /// The backend of that name has taken over: clients are served by it from now on.
+    pub fn serves(&self, name: &str) {
+        match Upstream::open(name, &self.settings) {
+            Ok(backend) => {
+                self.model.set_slots(slots(self.slots, name));
+                self.resident.serves(backend);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the gateway's backend cannot be set up");
+                self.resident.look_again();
+            }
+        }
+    }
+
+    /// The backend changes: clients wait until [`Self::serves`] or [`Self::look_again`].
+    pub fn changes(&self) {
+        self.resident.changes();
+    }
+
+    /// The daemon keeps no backend: clients get whichever answers.
+    pub fn look_again(&self) {
+        self.resident.look_again();
+    }
+
+    /// Clients are refused for want of memory, (needed, free) in bytes, until it is called with `None`.
+    pub fn refuse_for_memory(&self, shortage: Option<(u64, u64)>) {
+        self.model.set_no_memory(shortage);
+    }
+
+    /// Requests of other programs that run at the backend.
+    #[must_use]
+    pub fn others_running(&self) -> u32 {
+        u32::try_from(self.model.others_running()).unwrap_or(u32::MAX)
     }
 
     /// The user has spoken to us: clients give way.
@@ -69,6 +112,12 @@ impl Seats {
     /// A place for the conversation's own request, within half a second; `None` at shutdown.
     pub async fn voice(&self) -> Option<Ticket> {
         self.model.admit(Class::Voice).await.ok()
+    }
+
+    /// Requests of other programs that came to the model so far.
+    #[must_use]
+    pub fn served_others(&self) -> u64 {
+        self.model.served_others()
     }
 
     /// The gate to the model.
@@ -143,7 +192,7 @@ fn run(
         door,
         gate: Arc::clone(&seats.model),
         sound: Arc::clone(&seats.sound),
-        resident: Arc::new(Resident::new(look(config, &seats.model))),
+        resident: Arc::clone(&seats.resident),
         hear: Some(ear(config, places)),
         say: (config.tts.engine != Voice::None).then(|| voice(config)),
     };
@@ -183,7 +232,7 @@ fn look(config: &Config, gate: &Arc<Gate>) -> Look {
                     |error| tracing::error!(%error, "the gateway's backend cannot be set up"),
                 )
                 .ok()?;
-            gate.set_slots(slots.unwrap_or(if name == "openai" { OTHER_SERVERS } else { 1 }));
+            gate.set_slots(self::slots(slots, name));
             tracing::info!(
                 backend = name,
                 url = found.info().url,
@@ -192,6 +241,11 @@ fn look(config: &Config, gate: &Arc<Gate>) -> Look {
             Some(Arc::new(found))
         })
     })
+}
+
+/// Requests at a time at the backend of that name.
+fn slots(set: Option<usize>, name: &str) -> usize {
+    set.unwrap_or(if name == "openai" { OTHER_SERVERS } else { 1 })
 }
 
 /// Requests at a time for servers that batch.

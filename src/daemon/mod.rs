@@ -41,6 +41,7 @@ use crate::control::hub::Hub;
 use crate::dialogue::{Policy, Start};
 use crate::platform::clock::Clock;
 use crate::platform::hotkey::Hotkey;
+use crate::transcribe::thread::Exchange;
 use conductor::{Conductor, INBOX, Remote, Report, Summary, Until};
 use desk::{Desk, Stay};
 use doors::{ControlDoor, Doors};
@@ -235,10 +236,13 @@ async fn serve_with_tools(
     if let Some(control) = &control {
         control.started();
     }
+    let registry = desk.registry();
     let ending = CancellationToken::new();
     let followed = follow_settings(&plan, doors, hotkey, &reports, &ending);
     remote.reload = followed.handle;
-    let keeper = keep_backend(&plan, &mut desk, clock, &reports, &ending);
+    let speech = effectors.speech_exchange();
+    let shared = seats.clone();
+    let keeper = keep_backend(&plan, &mut desk, clock, &reports, &ending, shared, speech);
     let conductor = Conductor::new(
         policy,
         conductor::Parts {
@@ -269,6 +273,7 @@ async fn serve_with_tools(
     {
         tracing::error!("whoever follows the settings did not end in time");
     }
+    close_tools(registry).await;
     if let Some(serving) = serving {
         serving.close().await;
     }
@@ -359,6 +364,8 @@ fn keep_backend(
     clock: Clock,
     reports: &mpsc::Sender<Report>,
     ending: &CancellationToken,
+    seats: Option<gateway::Seats>,
+    speech: Exchange,
 ) -> Option<tokio::task::JoinHandle<()>> {
     if plan.until == Until::OneTurn || plan.config.llm.backend == Backend::None {
         return None;
@@ -368,11 +375,24 @@ fn keep_backend(
         clock,
         reports: reports.clone(),
         shutdown: ending.clone(),
-        prefix: crate::agent::prompt::warm_up(),
+        prefix: desk.beginning(),
+        seats,
+        speech: Some(speech),
     };
     let (handle, task) = resident::start(&plan.config, &plan.places, start);
     desk.follow(handle);
     Some(task)
+}
+
+/// Ends the servers that brought tools: nothing that we started outlives us.
+async fn close_tools(registry: Option<Arc<tools::Registry>>) {
+    if let Some(registry) = registry
+        && tokio::time::timeout(CLOSING, registry.close())
+            .await
+            .is_err()
+    {
+        tracing::error!("the servers that bring tools did not end in time");
+    }
 }
 
 /// How long servers that we started may take to end; then the next start ends them.
@@ -405,9 +425,11 @@ async fn start(
     let notebook = Arc::new(parts::notebook(&plan.places)?);
     ring::watch(Arc::clone(&notebook), reports.clone());
     let registry = Arc::new(tools::open(&plan.config, &plan.places, &notebook));
+    let languages = speaker.languages.clone();
     let mut desk =
         Desk::new(&plan.config, backend, Arc::clone(&notebook), stay).with_seats(seats.clone());
     desk.connect(registry);
+    desk.voice_knows(languages);
     if plan.keep_records {
         let turns = parts::last_turns(&plan.config, &plan.places);
         let now = crate::platform::clock::wall().timestamp().as_millisecond();

@@ -7,150 +7,39 @@
 //! prompt at the start, after a change and after the machine has slept, and carries out what [`crate::memory::pressure`]
 //! decides.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod handle;
+mod health;
+mod order;
+mod relief;
+mod sleeps;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::conductor::Report;
+use super::gateway::Seats;
 use super::parts;
-use crate::agent::engine::FailureKind;
-use crate::agent::prefix::{Miss, PrefixWatch};
+use crate::agent::prefix::Miss;
 use crate::config::resolved::{Backend, Llm, Manage};
 use crate::config::{Config, Places};
 use crate::gateway::residency::{Consent, Event, Kind, News, Phase, Policy};
 use crate::gateway::servers::{Keeping, ServerSettings};
-use crate::gateway::supervisor::{Supervisor, Told};
-use crate::llm::{ChatRequest, LlmBackend, backends};
-use crate::memory::Pressure;
-use crate::memory::pressure::{Reaction, Relief, Step};
-use crate::platform::clock::{self, Clock};
+use crate::gateway::supervisor::{Prefix, Supervisor, Told};
+use crate::llm::{LlmBackend, backends};
+use crate::memory::human;
+use crate::memory::pressure::{Relief, Step};
+use crate::platform::clock::Clock;
+use crate::transcribe::thread::Exchange;
 
-/// What the desk tells of its turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    /// A turn wants a backend, and there is none.
-    Wanted,
-    /// A turn was answered.
-    Answered,
-    /// A turn failed.
-    Failed(FailureKind),
-}
-
-/// Whether a backend can be asked now.
-#[derive(Clone)]
-pub enum State {
-    /// This one.
-    Ready(Arc<dyn LlmBackend>),
-    /// It is being started: wait.
-    Starting,
-    /// There is none.
-    None,
-}
-
-/// What the desk holds of the keeper.
-#[derive(Clone)]
-pub struct Handle {
-    state: watch::Receiver<State>,
-    wishes: mpsc::Sender<Wish>,
-    managed: Arc<AtomicBool>,
-    background: Arc<AtomicBool>,
-    /// Requests that run.
-    running: Arc<AtomicU32>,
-    prefix: Arc<Mutex<PrefixWatch>>,
-}
-
-impl Handle {
-    /// The backend of a turn; waits while one is being started, at most half a minute. Where there is none, it is looked for
-    /// once more: it may have been started a moment ago.
-    pub async fn backend(&self) -> Option<Arc<dyn LlmBackend>> {
-        let mut state = self.state.clone();
-        let none = matches!(*state.borrow_and_update(), State::None);
-        if none {
-            self.tell(Wish::Wanted);
-            if tokio::time::timeout(WAIT_FOR_LOOK, state.changed())
-                .await
-                .is_err()
-            {
-                tracing::debug!("the keeper of the model is busy");
-            }
-        }
-        let settled = state.wait_for(|state| !matches!(state, State::Starting));
-        match tokio::time::timeout(WAIT_FOR_START, settled).await {
-            Ok(Ok(state)) => match &*state {
-                State::Ready(backend) => Some(Arc::clone(backend)),
-                State::Starting | State::None => None,
-            },
-            Ok(Err(_)) | Err(_) => None,
-        }
-    }
-
-    /// The backend that answers now, if one does.
-    #[must_use]
-    pub fn ready(&self) -> Option<Arc<dyn LlmBackend>> {
-        match &*self.state.borrow() {
-            State::Ready(backend) => Some(Arc::clone(backend)),
-            State::Starting | State::None => None,
-        }
-    }
-
-    /// Notes a request that leaves, until the value is dropped.
-    #[must_use]
-    pub fn running(&self) -> Running {
-        self.running.fetch_add(1, Ordering::AcqRel);
-        Running(Arc::clone(&self.running))
-    }
-
-    /// The turn was answered.
-    pub fn answered(&self) {
-        self.tell(Wish::Answered);
-    }
-
-    /// The turn failed. The sentence for the user, where the keeper mends what failed.
-    #[must_use]
-    pub fn failed(&self, kind: FailureKind) -> Option<&'static str> {
-        self.tell(Wish::Failed(kind));
-        let mends = is_gone(kind) && self.managed.load(Ordering::Acquire);
-        mends.then_some("The language model has stopped. I am starting it again.")
-    }
-
-    /// Whether memory is so short that nobody but the voice is served.
-    #[must_use]
-    pub fn refuses_background(&self) -> bool {
-        self.background.load(Ordering::Acquire)
-    }
-
-    /// Looks after the prefix of the model's cache.
-    pub fn prefix(&self) -> std::sync::MutexGuard<'_, PrefixWatch> {
-        self.prefix.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// News that do not fit are old by the time they could be read.
-    fn tell(&self, wish: Wish) {
-        if self.wishes.try_send(wish).is_err() {
-            tracing::debug!(?wish, "the keeper of the model is busy or gone");
-        }
-    }
-}
-
-/// A request that runs.
-pub struct Running(Arc<AtomicU32>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// A failure after which the server is not to be trusted.
-const fn is_gone(kind: FailureKind) -> bool {
-    matches!(
-        kind,
-        FailureKind::Unreachable | FailureKind::Cut | FailureKind::Silent
-    )
-}
+pub use handle::{Handle, Running, State};
+use handle::{Wish, is_gone};
+pub use health::Health;
+use sleeps::Sleeps;
 
 /// What a keeper starts with.
 pub struct Start {
@@ -162,8 +51,12 @@ pub struct Start {
     pub reports: mpsc::Sender<Report>,
     /// Ends the task.
     pub shutdown: CancellationToken,
-    /// The static prompt as every request begins.
-    pub prefix: ChatRequest,
+    /// What every request begins with.
+    pub prefix: Prefix,
+    /// What other programs share with us, where there is a gateway.
+    pub seats: Option<Seats>,
+    /// The way to another speech model, where somebody listens.
+    pub speech: Option<Exchange>,
 }
 
 /// Starts the task. Await it at shutdown: it ends the servers that it started.
@@ -180,15 +73,20 @@ pub fn start(
         Some(backend) => State::Ready(Arc::clone(backend)),
         None => State::None,
     };
+    if managed && let Some(seats) = &start.seats {
+        seats.changes();
+    }
     let (state, seen) = watch::channel(first);
     let (wishes, inbox) = mpsc::channel(WISHES);
     let handle = Handle {
         state: seen,
         wishes,
         managed: Arc::default(),
-        background: Arc::default(),
+        may_change: config.llm.manage != Manage::No
+            && !matches!(config.llm.backend, Backend::None | Backend::Openai),
         running: Arc::default(),
         prefix: Arc::default(),
+        health: Arc::default(),
     };
     let consent = match config.llm.manage {
         Manage::Yes => Some(Consent::Given),
@@ -205,11 +103,24 @@ pub fn start(
                 silence: MOST_SILENCE,
                 ..Policy::default()
             };
-            let settings = server_settings(&config.llm, places, Keeping::WithDaemon);
+            // What the user asked for by hand outlives a restart of the daemon; what the daemon starts by itself does not.
+            let keeping = match config.llm.manage {
+                Manage::Yes => Keeping::WithDaemon,
+                Manage::Ask | Manage::No => Keeping::UntilStopped,
+            };
+            let settings = server_settings(&config.llm, places, keeping);
             Supervisor::new(settings, policy, start.clock, start.prefix.clone())
+                .with_need(parts::memory::need(&config.llm))
         });
     let keeper = Keeper {
         llm: config.llm.clone(),
+        config: config.clone(),
+        places: places.clone(),
+        seats: start.seats,
+        speech: start.speech,
+        short: false,
+        agreed: false,
+        trouble: None,
         supervisor,
         state,
         handle: handle.clone(),
@@ -243,12 +154,22 @@ pub fn server_settings(llm: &Llm, places: &Places, keeping: Keeping) -> ServerSe
 
 struct Keeper {
     llm: Llm,
+    config: Config,
+    places: Places,
+    seats: Option<Seats>,
+    speech: Option<Exchange>,
+    /// The wanted backend was refused for want of memory, and the user knows.
+    short: bool,
+    /// Whoever asked for the change that is under way has the user's consent.
+    agreed: bool,
+    /// What went wrong last, in words.
+    trouble: Option<String>,
     supervisor: Option<Supervisor>,
     state: watch::Sender<State>,
     handle: Handle,
     clock: Clock,
     reports: mpsc::Sender<Report>,
-    prefix: ChatRequest,
+    prefix: Prefix,
     relief: Relief,
     /// What was unloaded for want of memory, to come back.
     unloaded: Option<Kind>,
@@ -295,6 +216,7 @@ impl Keeper {
 
     /// Finds out what runs, starts what should, warms what is there.
     async fn begin(&mut self) {
+        self.plan();
         if let Some(supervisor) = &mut self.supervisor {
             let told = supervisor.survey().await;
             self.tell(told).await;
@@ -303,6 +225,7 @@ impl Keeper {
             let runs = first.reachable().await;
             if runs || self.startable().is_none() {
                 self.state.send_replace(State::Ready(first));
+                self.open_to_others();
                 self.handle.prefix().emptied(Miss::ColdStart);
                 self.warm();
                 return;
@@ -313,6 +236,19 @@ impl Keeper {
         if matches!(*self.state.borrow(), State::Starting) && !self.is_on_its_way() {
             self.state.send_replace(State::None);
         }
+        if matches!(*self.state.borrow(), State::None) {
+            self.open_to_others();
+        }
+    }
+
+    /// Makes the plan for the status; a server that is asked about its model may take its time.
+    fn plan(&self) {
+        let (config, places) = (self.config.clone(), self.places.clone());
+        let handle = self.handle.clone();
+        tokio::spawn(async move {
+            let plan = parts::memory::plan_here(&config, &places).await;
+            handle.health().plan = Some(plan);
+        });
     }
 
     fn is_on_its_way(&self) -> bool {
@@ -349,8 +285,58 @@ impl Keeper {
 
     async fn start_wanted(&mut self) {
         let Some(kind) = self.startable() else { return };
-        self.state.send_replace(State::Starting);
-        self.event(Event::Use(kind)).await;
+        self.change(Event::Use(kind)).await;
+        if !self.is_on_its_way() && matches!(*self.state.borrow(), State::Starting) {
+            self.state.send_replace(State::None);
+        }
+    }
+
+    /// Puts another backend in the place of the resident one, or none. Clients wait meanwhile; those that are being served
+    /// may end first.
+    async fn change(&mut self, event: Event) {
+        if let Some(seats) = &self.seats {
+            seats.changes();
+        }
+        self.count().await;
+        if matches!(event, Event::Use(_)) {
+            self.state.send_replace(State::Starting);
+        }
+        self.handle.prefix().emptied(Miss::Swap);
+        self.event(event).await;
+        while matches!(self.phase(), Some(Phase::Draining { .. })) {
+            tokio::time::sleep(DRAIN_LOOK).await;
+            self.count().await;
+            if let Some(supervisor) = &mut self.supervisor {
+                let told = supervisor.look().await;
+                self.tell(told).await;
+            }
+        }
+        let settled = matches!(
+            self.phase(),
+            Some(Phase::Serving { .. } | Phase::Empty) | None
+        );
+        if settled && !matches!(*self.state.borrow(), State::Ready(_)) {
+            self.open_to_others();
+        }
+    }
+
+    /// Who serves, whoever started it.
+    fn serving(&self) -> Option<Kind> {
+        match self.phase() {
+            Some(Phase::Serving { kind, .. }) => Some(kind),
+            _ => None,
+        }
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        self.supervisor.as_ref().map(Supervisor::phase)
+    }
+
+    /// Nobody of ours serves: who asks through the gateway gets whichever answers.
+    fn open_to_others(&self) {
+        if let Some(seats) = &self.seats {
+            seats.look_again();
+        }
     }
 
     async fn event(&mut self, event: Event) {
@@ -377,6 +363,7 @@ impl Keeper {
             }
             Wish::Failed(kind) if is_gone(kind) => self.failed().await,
             Wish::Failed(_) => {}
+            Wish::Change(wanted) => self.ordered(wanted).await,
         }
     }
 
@@ -431,7 +418,13 @@ impl Keeper {
 
     /// Tells the supervisor of requests that began or ended since the last look.
     async fn count(&mut self) {
-        let running = self.handle.running.load(Ordering::Acquire);
+        let own = self.handle.running.load(Ordering::Acquire);
+        let others = self.seats.as_ref().map_or(0, Seats::others_running);
+        if others > 0 {
+            // Whoever relays them watches over their silence; they may take as long as they like.
+            self.event(Event::Progress).await;
+        }
+        let running = own + others;
         while self.counted < running {
             self.counted += 1;
             self.event(Event::RequestBegan).await;
@@ -458,7 +451,8 @@ impl Keeper {
             // Somebody may have started one since; where nothing listens the question takes a few milliseconds.
             self.find_again().await;
         }
-        if matches!(*self.state.borrow(), State::None) && self.unloaded.is_none() {
+        let none = matches!(*self.state.borrow(), State::None);
+        if none && self.unloaded.is_none() && (seldom || !self.short) {
             self.start_wanted().await;
         }
         if let Some(level) = crate::platform::memory::pressure() {
@@ -467,32 +461,58 @@ impl Keeper {
     }
 
     async fn tell(&mut self, told: Vec<Told>) {
-        for told in told {
+        let mut queue = VecDeque::from(told);
+        while let Some(told) = queue.pop_front() {
             match told {
                 Told::News(news) => self.news(news).await,
-                Told::Question(kind) => {
-                    // Nobody can be asked here; the verb asks.
-                    let words = format!(
-                        "{0} was started by another program and stays; `hark backend use` asks before it takes over",
-                        kind.name()
-                    );
-                    self.report(Report::Backend(words)).await;
-                    self.event_answer_no().await;
-                }
+                Told::Question(kind) => queue.extend(self.question(kind).await),
                 Told::Trouble(words) => {
                     tracing::warn!(trouble = words, "backend");
+                    self.trouble = Some(words.clone());
                     self.report(Report::Backend(words)).await;
                 }
+                Told::NoMemory { kind, need, free } => self.no_room(kind, need, free).await,
                 Told::Warmed(..) => self.handle.prefix().warmed(),
             }
         }
     }
 
-    async fn event_answer_no(&mut self) {
-        if let Some(supervisor) = &mut self.supervisor {
-            // What comes of a no is only that it was declined.
-            drop(supervisor.handle(Event::Answered { yes: false }).await);
+    /// Whether a server of another program may be taken over. Whoever ordered the change has asked the user; here nobody can
+    /// be asked.
+    async fn question(&mut self, kind: Kind) -> Vec<Told> {
+        if !self.agreed {
+            let words = format!(
+                "{0} was started by another program and stays; `hark backend use` asks before it takes over",
+                kind.name()
+            );
+            self.report(Report::Backend(words)).await;
         }
+        let yes = self.agreed;
+        match &mut self.supervisor {
+            Some(supervisor) => supervisor.handle(Event::Answered { yes }).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// It was not started: clients are refused with the figures, and it is tried again when memory has come back.
+    async fn no_room(&mut self, kind: Kind, need: u64, free: u64) {
+        self.handle.health().shortage = Some((need, free));
+        if let Some(seats) = &self.seats {
+            seats.look_again();
+            seats.refuse_for_memory(Some((need, free)));
+        }
+        self.state.send_replace(State::None);
+        let words = format!(
+            "{} is not started: it needs {} of memory, and {} are free; `hark plan` shows what would fit",
+            kind.name(),
+            human(need),
+            human(free)
+        );
+        if !std::mem::replace(&mut self.short, true) {
+            tracing::warn!(need, free, backend = kind.name(), "not enough memory");
+            self.report(Report::Memory(words.clone())).await;
+        }
+        self.trouble = Some(words);
     }
 
     async fn news(&mut self, news: News) {
@@ -502,6 +522,18 @@ impl Keeper {
                 managed(self, true);
                 self.gave_up = false;
                 self.serve(kind);
+                if let Some(seats) = &self.seats {
+                    seats.serves(kind.name());
+                }
+                if std::mem::take(&mut self.short) {
+                    self.handle.health().shortage = None;
+                }
+                if self.relief.done().contains(&Step::RefuseBackground) {
+                    self.refuse_others();
+                } else {
+                    self.serve_others();
+                }
+                self.order_ended();
                 self.report(Report::Backend(format!("{} is ready", kind.name())))
                     .await;
             }
@@ -509,11 +541,16 @@ impl Keeper {
                 managed(self, false);
                 self.gave_up = self.unloaded.is_none();
                 self.state.send_replace(State::None);
+                self.open_to_others();
+                self.order_ended();
                 self.report(Report::Backend(format!("{} is unloaded", kind.name())))
                     .await;
             }
             News::Restarting(kind) => {
                 self.state.send_replace(State::Starting);
+                if let Some(seats) = &self.seats {
+                    seats.changes();
+                }
                 self.handle.prefix().emptied(Miss::ColdStart);
                 self.report(Report::Backend(format!(
                     "{} died and is started again",
@@ -525,11 +562,14 @@ impl Keeper {
                 managed(self, false);
                 self.gave_up = true;
                 self.state.send_replace(State::None);
+                self.open_to_others();
                 let words = format!(
                     "{} does not start; `hark backend use {}` shows why",
                     kind.name(),
                     kind.name()
                 );
+                self.trouble = Some(words.clone());
+                self.order_ended();
                 self.report(Report::Backend(words)).await;
             }
             News::Declined | News::Forbidden => {}
@@ -559,7 +599,8 @@ impl Keeper {
         }
         let (handle, prefix) = (self.handle.clone(), self.prefix.clone());
         tokio::spawn(async move {
-            match tokio::time::timeout(WARM_UP, backend.warm(prefix)).await {
+            let warm = async { backend.warm(prefix().await).await };
+            match tokio::time::timeout(WARM_UP, warm).await {
                 Ok(Ok(usage)) => {
                     tracing::info!(
                         prompt_tokens = usage.prompt_tokens,
@@ -581,84 +622,6 @@ impl Keeper {
         self.warm();
     }
 
-    async fn relieve(&mut self, level: Pressure) {
-        let Some(reaction) = self.relief.observe(self.clock.now(), level) else {
-            return;
-        };
-        let words = match reaction {
-            Reaction::Do(step) => format!(
-                "memory is short ({}): {}",
-                level.as_str(),
-                self.give_up(step).await
-            ),
-            Reaction::Undo(step) => {
-                format!("memory is enough again: {}", self.take_back(step).await)
-            }
-        };
-        tracing::warn!(level = level.as_str(), ?reaction, "memory");
-        self.report(Report::Memory(words)).await;
-    }
-
-    /// Carries out a step, and says what was done: what cannot be done here is said too.
-    async fn give_up(&mut self, step: Step) -> String {
-        let ours = self.ours();
-        match (step, ours) {
-            (Step::DropPromptCaches, Some(Kind::Mlx)) => {
-                // Its server has no other way; a restart costs the load from the disk's cache and keeps the voice.
-                self.event(Event::Stop).await;
-                self.state.send_replace(State::Starting);
-                self.event(Event::Use(Kind::Mlx)).await;
-                "prompt caches are dropped".to_owned()
-            }
-            (Step::DropPromptCaches, _) => {
-                "prompt caches stay: the backend cannot drop them".to_owned()
-            }
-            (Step::RefuseBackground, _) => {
-                self.handle.background.store(true, Ordering::Release);
-                "other programs' requests are refused".to_owned()
-            }
-            (Step::SmallerWhisper, _) => {
-                "the speech model stays until the next start; set stt.model to a smaller one"
-                    .to_owned()
-            }
-            (Step::UnloadLlm, Some(kind)) => {
-                self.unloaded = Some(kind);
-                self.event(Event::Stop).await;
-                "the language model is unloaded; local answers go on".to_owned()
-            }
-            (Step::UnloadLlm, None) => "the language model stays: Hark did not start it".to_owned(),
-        }
-    }
-
-    async fn take_back(&mut self, step: Step) -> String {
-        match step {
-            Step::DropPromptCaches => "prompt caches may grow".to_owned(),
-            Step::RefuseBackground => {
-                self.handle.background.store(false, Ordering::Release);
-                "other programs are served".to_owned()
-            }
-            Step::SmallerWhisper => "the speech model is as it was".to_owned(),
-            Step::UnloadLlm => {
-                if let Some(kind) = self.unloaded.take() {
-                    self.state.send_replace(State::Starting);
-                    self.event(Event::Use(kind)).await;
-                }
-                "the language model is loaded".to_owned()
-            }
-        }
-    }
-
-    /// The resident backend, where it is ours to stop.
-    fn ours(&self) -> Option<Kind> {
-        match self.supervisor.as_ref()?.phase() {
-            Phase::Serving {
-                kind,
-                owner: crate::gateway::residency::Owner::Ours,
-            } => Some(kind),
-            _ => None,
-        }
-    }
-
     async fn report(&self, report: Report) {
         if self.reports.send(report).await.is_err() {
             tracing::debug!("nobody hears of the backend any more");
@@ -666,50 +629,17 @@ impl Keeper {
     }
 }
 
-/// Notices that the machine has slept: wall time has passed that the monotonic clock did not count.
-struct Sleeps {
-    wall: i64,
-    mono: crate::time::Mono,
-}
-
-impl Sleeps {
-    fn new(clock: Clock) -> Self {
-        Self {
-            wall: wall_seconds(),
-            mono: clock.now(),
-        }
-    }
-
-    fn woke(&mut self, clock: Clock) -> bool {
-        let next = Self::new(clock);
-        let counted = i64::try_from(next.mono.since(self.mono).as_secs()).unwrap_or(i64::MAX);
-        let slept = next.wall - self.wall - counted;
-        *self = next;
-        slept >= SLEPT_SECONDS
-    }
-}
-
-fn wall_seconds() -> i64 {
-    clock::wall().timestamp().as_second()
-}
-
 /// How often children, memory and the clock are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Wall time that must be missing before it counts as sleep: more than any correction of the clock.
-const SLEPT_SECONDS: i64 = 20;
+/// How often it is looked whether the last request has ended before a change: what a change may wait for nothing.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
 
 /// Every so many looks it is also looked at what costs more: other programs' processes, backends that came.
 const SELDOM: u32 = 6;
 
 /// How long a request may be silent by the supervisor's own count.
 const MOST_SILENCE: Duration = Duration::from_secs(600);
-
-/// How long a turn without a backend waits for one more look.
-const WAIT_FOR_LOOK: Duration = Duration::from_secs(3);
-
-/// How long a turn waits for a backend that is being started.
-const WAIT_FOR_START: Duration = Duration::from_secs(30);
 
 /// A cold prefill of the static prompt takes 9 s on a slow laptop, and the model may have to be loaded before it.
 const WARM_UP: Duration = Duration::from_secs(180);

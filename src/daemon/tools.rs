@@ -104,8 +104,8 @@ impl Registry {
             .await;
     }
 
-    /// Ends the servers.
-    pub async fn close(self) {
+    /// Ends the servers, and waits until they are gone.
+    pub async fn close(&self) {
         self.servers.close().await;
     }
 

@@ -125,7 +125,8 @@ pub async fn ask_with_tools(
     registry.settled().await;
     let mut desk = Desk::new(typed.config, backend, notebook, Stay::OneTurn);
     desk.equip(tools, Permissions::default());
-    desk.connect(Arc::new(registry));
+    let registry = Arc::new(registry);
+    desk.connect(Arc::clone(&registry));
     let mut session = Session {
         desk,
         clock,
@@ -164,6 +165,7 @@ pub async fn ask_with_tools(
             }
         }
     }
+    registry.close().await;
     let record = session.answer.record(TurnId(1), question);
     keep(&typed, &record)?;
     if typed.speak && !record.replied.as_str().is_empty() {

@@ -37,6 +37,7 @@ impl Dialogue {
                 turn,
                 seq: ChunkSeq(0),
                 text,
+                language: None,
             };
             self.start_speaking(now, Box::new(live), None, chunk, out);
         }

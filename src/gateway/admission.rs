@@ -348,6 +348,13 @@ impl Admission {
         (self.running.len(), self.waiting.len() + self.voice.len())
     }
 
+    /// Background jobs that run.
+    #[must_use]
+    pub fn background(&self) -> usize {
+        let background = |running: &&Running| matches!(running.work, Work::Background(_));
+        self.running.iter().filter(background).count()
+    }
+
     /// Starts what may start and asks those that must to give way.
     fn settle(&mut self, now: Mono) -> Vec<Step> {
         if self.held.is_some_and(|until| until <= now) {

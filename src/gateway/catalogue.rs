@@ -21,7 +21,7 @@ impl Shared {
     /// The public names: ours, and the resident's own where it is known and says something.
     async fn names(&self) -> Vec<String> {
         let mut names = vec![MODEL.to_owned()];
-        if let Some(backend) = self.resident.get().await
+        if let Ok(backend) = self.resident.now().await
             && let Some(model) = backend.resident_model().await
         {
             let last = model.rsplit('/').next().unwrap_or_default();
@@ -79,7 +79,7 @@ impl Shared {
 
     /// `/api/ps`: the resident model is always loaded as far as clients are concerned, and stays.
     pub(super) async fn ollama_ps(&self) -> Value {
-        let Some(backend) = self.resident.get().await else {
+        let Ok(backend) = self.resident.now().await else {
             return json!({"models": []});
         };
         let about = self.about().await;
@@ -94,7 +94,7 @@ impl Shared {
 
     /// `/api/show`: the context is the one that every request gets, not the model's largest.
     pub(super) async fn ollama_show(&self) -> Result<Value, Failure> {
-        let backend = self.resident.get().await.ok_or_else(Failure::no_backend)?;
+        let backend = self.resident.now().await?;
         let mut shown = match backend.show().await {
             Some(shown) => shown,
             None => {
@@ -129,7 +129,7 @@ impl Shared {
 
     async fn about(&self) -> About {
         let unknown = About::default();
-        let Some(backend) = self.resident.get().await else {
+        let Ok(backend) = self.resident.now().await else {
             return unknown;
         };
         match backend.dialect() {

@@ -57,7 +57,7 @@ impl Shared {
         let Some(input) = input.filter(|_| is_good) else {
             return Err(Failure::bad("the input must be a text or a list of texts"));
         };
-        let backend = self.resident.get().await.ok_or_else(Failure::no_backend)?;
+        let backend = self.resident.get().await?;
         if backend.needs_limit() {
             return Err(Failure::unsupported(
                 "mlx_lm.server, which is resident, has no embeddings; use Ollama for them",

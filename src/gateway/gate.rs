@@ -4,6 +4,7 @@
 //! deadlines. A ticket that is dropped, waiting or running, frees its place.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Notify, oneshot};
@@ -20,6 +21,8 @@ pub struct Gate {
     state: Mutex<State>,
     /// Wakes the task that keeps the deadlines when there is an earlier one.
     earlier: Arc<Notify>,
+    /// Background jobs that came to run.
+    others: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,7 @@ impl Gate {
                 armed: None,
             }),
             earlier: Arc::clone(&earlier),
+            others: AtomicU64::new(0),
         });
         tokio::spawn(keep_deadlines(Arc::downgrade(&gate), earlier));
         gate
@@ -55,6 +59,7 @@ impl Gate {
     /// # Errors
     /// See [`Refusal`].
     pub async fn admit(self: &Arc<Self>, class: Class) -> Result<Ticket, Refusal> {
+        let background = class != Class::Voice;
         let (mut ticket, seat) = {
             let mut state = self.lock();
             let (id, steps) = state.admission.request(self.clock.now(), class)?;
@@ -69,6 +74,9 @@ impl Gate {
             (ticket, seat)
         };
         ticket.sit(seat).await?;
+        if background {
+            self.others.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(ticket)
     }
 
@@ -95,6 +103,18 @@ impl Gate {
     /// Admits nobody any more; who waits is refused.
     pub fn close(&self) {
         self.act(|admission, _| admission.close());
+    }
+
+    /// Background jobs that run at the backend, those that give way included.
+    #[must_use]
+    pub fn others_running(&self) -> usize {
+        self.lock().admission.background()
+    }
+
+    /// Background jobs that came to run so far.
+    #[must_use]
+    pub fn served_others(&self) -> u64 {
+        self.others.load(Ordering::Relaxed)
     }
 
     /// Jobs that run and jobs that wait.

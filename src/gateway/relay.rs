@@ -5,6 +5,7 @@
 //! told to stop. Promises: a place at the model before a byte goes there; at most one retry, and only when nothing had come;
 //! a reply that broke off never looks whole; a client that reads nothing for [`STALLED`] loses its place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -119,13 +120,7 @@ enum Attempt {
 }
 
 async fn run(shared: &Shared, ask: &Ask, class: Class, sink: &mut Sink) -> Result<(), Stop> {
-    // Known before admission, because the number of places is the backend's.
-    let mut backend = shared
-        .resident
-        .get()
-        .await
-        .ok_or_else(Failure::no_backend)?;
-    let mut ticket = shared.gate.admit(class).await?;
+    let (mut backend, mut ticket) = admit(shared, class.clone()).await?;
     let stamp = shared.stamp(ask.endpoint);
     let seed = shared.number();
     let mut resume = Resume::default();
@@ -173,11 +168,23 @@ async fn run(shared: &Shared, ask: &Ask, class: Class, sink: &mut Sink) -> Resul
                 resume.restart();
             }
         }
-        backend = shared
-            .resident
-            .get()
-            .await
-            .ok_or_else(Failure::no_backend)?;
+        if !shared.resident.is(&backend) {
+            // A change is waited for without a place: whoever changes waits until nobody has one.
+            drop(ticket);
+            (backend, ticket) = admit(shared, class.clone()).await?;
+        }
+    }
+}
+
+/// The backend, and a place there. The backend is known first, because the number of places is its own; one that has
+/// changed while the request waited in the queue is asked for anew.
+async fn admit(shared: &Shared, class: Class) -> Result<(Arc<Upstream>, Ticket), Failure> {
+    loop {
+        let backend = shared.resident.get().await?;
+        let ticket = shared.gate.admit(class.clone()).await?;
+        if shared.resident.is(&backend) {
+            return Ok((backend, ticket));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::residency::{Kind, Owner};
 use crate::llm::backends::LlmSettings;
 use crate::memory::server::{Engine, Tuning};
 use crate::platform::process::{self, Identity, Launch};
+use crate::service::backend;
 
 /// What is needed to start either server.
 #[derive(Debug, Clone)]
@@ -149,34 +150,7 @@ impl ServerSettings {
         let program = self.program(Kind::Mlx)?;
         let model = self.mlx_model.clone().ok_or(LaunchError::NoModel)?;
         let cache = Tuning::full(Engine::Mlx, self.context);
-        let mut arguments: Vec<String> = [
-            "--model",
-            &model,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            &port.to_string(),
-            "--allowed-origins",
-            "http://127.0.0.1",
-            "--decode-concurrency",
-            "1",
-            "--prompt-concurrency",
-            "1",
-            "--prefill-step-size",
-            &cache.step.to_string(),
-            "--prompt-cache-size",
-            &cache.kept.to_string(),
-            "--prompt-cache-bytes",
-            &cache.prompt_cache_bytes.to_string(),
-            "--max-tokens",
-            "1024",
-            "--log-level",
-            "INFO",
-            "--chat-template-args",
-            "{\"enable_thinking\":false}",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let mut arguments = backend::mlx_arguments(&model, "127.0.0.1", port, self.context);
         let mut environment = BTreeMap::from([
             ("PYTHONUNBUFFERED".to_owned(), "1".to_owned()),
             (
@@ -224,21 +198,7 @@ impl ServerSettings {
     }
 
     fn ollama(&self, port: u16) -> Result<Launch, LaunchError> {
-        let cache = Tuning::full(Engine::LlamaCpp, self.context);
-        let environment = [
-            ("OLLAMA_HOST", format!("127.0.0.1:{port}")),
-            ("OLLAMA_MAX_LOADED_MODELS", "1".to_owned()),
-            ("OLLAMA_NUM_PARALLEL", "1".to_owned()),
-            ("OLLAMA_MAX_QUEUE", "8".to_owned()),
-            ("OLLAMA_KEEP_ALIVE", "-1".to_owned()),
-            ("OLLAMA_CONTEXT_LENGTH", self.context.to_string()),
-            ("OLLAMA_NO_CLOUD", "1".to_owned()),
-            (
-                "LLAMA_ARG_CACHE_RAM",
-                (cache.prompt_cache_bytes >> 20).to_string(),
-            ),
-            ("LLAMA_ARG_CTX_CHECKPOINTS", cache.kept.to_string()),
-        ];
+        let environment = backend::ollama_environment(format!("127.0.0.1:{port}"), self.context);
         Ok(Launch {
             program: self.program(Kind::Ollama)?,
             arguments: vec!["serve".to_owned()],

@@ -7,8 +7,10 @@
 //! its generator has died. An unload is over when the processes are gone, or, in an Ollama that stays, when at least three
 //! quarters of the memory that it held have come back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::residency::{Effect, Event, Kind, News, Owner, Phase, Policy, Residency};
@@ -17,7 +19,7 @@ use crate::llm::backends;
 use crate::llm::ollama::Ollama;
 use crate::llm::{ChatRequest, LlmBackend, LlmError, Message, Role, Usage};
 use crate::platform::clock::Clock;
-use crate::platform::memory::tree_footprint_bytes;
+use crate::platform::memory::{available_bytes, tree_footprint_bytes};
 use crate::platform::process::{self, Group, Identity, Signal};
 use crate::time::Mono;
 
@@ -30,6 +32,15 @@ pub enum Told {
     Question(Kind),
     /// Why something could not be done, with the next step.
     Trouble(String),
+    /// It is not started, because it would not fit: what it needs and what is free, in bytes.
+    NoMemory {
+        /// Which.
+        kind: Kind,
+        /// Bytes.
+        need: u64,
+        /// Bytes, those of the one that would leave included.
+        free: u64,
+    },
     /// What the warm-up cost: the first misses of the prefix are expected after it.
     Warmed(Kind, Usage),
 }
@@ -47,35 +58,55 @@ pub struct Timings {
     pub total: Duration,
 }
 
+impl Timings {
+    /// What the change has cost beyond what the backends themselves took to leave, to load and to read the static prompt.
+    /// An end and a first token are looked for every 5 ms; that wait counts as theirs.
+    #[must_use]
+    pub fn overhead(&self) -> Duration {
+        self.total
+            .saturating_sub(self.unload + self.load + self.warm)
+    }
+}
+
+/// Makes the beginning that a fresh server's cache is filled with; asked each time anew.
+pub type Prefix = Arc<dyn Fn() -> BoxFuture<'static, ChatRequest> + Send + Sync>;
+
+/// What a server would need, in bytes; `None` where its model cannot be weighed before it is loaded.
+pub type Need = Arc<dyn Fn(Kind) -> BoxFuture<'static, Option<u64>> + Send + Sync>;
+
 /// See the module.
 pub struct Supervisor {
     settings: ServerSettings,
     policy: Policy,
     machine: Residency,
     clock: Clock,
-    prefix: ChatRequest,
+    prefix: Prefix,
+    need: Option<Need>,
     children: Vec<(Kind, Group)>,
     timings: Timings,
 }
 
 impl Supervisor {
-    /// Looks at nothing yet. `prefix` is the static prompt that a fresh server is warmed with.
+    /// Looks at nothing yet. `prefix` is what a fresh server is warmed with.
     #[must_use]
-    pub fn new(
-        settings: ServerSettings,
-        policy: Policy,
-        clock: Clock,
-        prefix: ChatRequest,
-    ) -> Self {
+    pub fn new(settings: ServerSettings, policy: Policy, clock: Clock, prefix: Prefix) -> Self {
         Self {
             settings,
             policy,
             machine: Residency::new(policy),
             clock,
             prefix,
+            need: None,
             children: Vec::new(),
             timings: Timings::default(),
         }
+    }
+
+    /// The same with a ledger that is asked before a change: what does not fit is not begun, and what is resident stays.
+    #[must_use]
+    pub fn with_need(mut self, need: Need) -> Self {
+        self.need = Some(need);
+        self
     }
 
     /// Where things stand.
@@ -160,6 +191,11 @@ impl Supervisor {
 
     /// Applies an event and does everything that follows from it.
     pub async fn handle(&mut self, event: Event) -> Vec<Told> {
+        if let Event::Use(kind) = event
+            && let Some(refused) = self.shortage(kind).await
+        {
+            return vec![refused];
+        }
         let began = self.clock.now();
         if matches!(event, Event::Use(_) | Event::Stop | Event::Answered { .. }) {
             self.timings = Timings::default();
@@ -177,6 +213,20 @@ impl Supervisor {
             self.timings.total = self.clock.now().since(began);
         }
         told
+    }
+
+    /// Whether `kind` does not fit beside what runs now, without the one whose place it would take.
+    async fn shortage(&self, kind: Kind) -> Option<Told> {
+        let resident = match self.machine.phase() {
+            Phase::Serving { kind: same, .. } if same == kind => return None,
+            Phase::Serving { kind, .. } => Some(kind),
+            _ => None,
+        };
+        let need = self.need.as_ref()?(kind).await?;
+        let leaves = resident.and_then(|kind| self.settings.serving(kind));
+        let leaves = leaves.and_then(|(pid, _)| tree_footprint_bytes(pid));
+        let free = available_bytes()?.saturating_add(leaves.unwrap_or(0));
+        (need > free).then_some(Told::NoMemory { kind, need, free })
     }
 
     /// Sees whether a child has ended by itself, and whether time has run out for something.
@@ -357,7 +407,8 @@ impl Supervisor {
     }
 
     async fn warm(&self, kind: Kind) -> Option<Usage> {
-        let warmed = self.backend(kind)?.warm(self.prefix.clone()).await;
+        let backend = self.backend(kind)?;
+        let warmed = backend.warm((self.prefix)().await).await;
         warmed
             .inspect_err(|error| tracing::warn!(backend = kind.name(), %error, "the static prompt is not warm"))
             .ok()

@@ -12,7 +12,7 @@ use super::audio::Attachment;
 use super::command::{CommandError, run};
 use super::directories::Directories;
 use super::hotkey::HotkeyError;
-use super::speech::{OnSamples, SystemVoiceError, Utterance};
+use super::speech::{InstalledVoice, OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
 pub(super) const SYSTEM: super::System = super::System::Linux;
@@ -183,6 +183,10 @@ pub(super) enum Voice {}
 impl Voice {
     pub(super) fn open() -> Option<Self> {
         None
+    }
+
+    pub(super) fn installed(&self) -> Vec<InstalledVoice> {
+        match *self {}
     }
 
     pub(super) fn say(

@@ -6,7 +6,7 @@ use super::Permission;
 use super::audio::Attachment;
 use super::directories::Directories;
 use super::hotkey::HotkeyError;
-use super::speech::{OnSamples, SystemVoiceError, Utterance};
+use super::speech::{InstalledVoice, OnSamples, SystemVoiceError, Utterance};
 use super::volume::{Volume, VolumeError};
 
 pub(super) const SYSTEM: super::System = super::System::Other;
@@ -113,6 +113,10 @@ pub(super) enum Voice {}
 impl Voice {
     pub(super) fn open() -> Option<Self> {
         None
+    }
+
+    pub(super) fn installed(&self) -> Vec<InstalledVoice> {
+        match *self {}
     }
 
     pub(super) fn say(

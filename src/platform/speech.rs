@@ -36,6 +36,17 @@ pub struct Utterance<'a> {
 /// Takes samples (mono, −1..1) and their rate; `Break` ends the speech.
 pub type OnSamples<'a> = &'a mut dyn FnMut(u32, &[f32]) -> ControlFlow<()>;
 
+/// A voice that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledVoice {
+    /// As people know it.
+    pub name: String,
+    /// As the system knows it.
+    pub identifier: String,
+    /// BCP 47 tag of its language, such as "de-DE".
+    pub language: String,
+}
+
 /// The system's voice.
 #[derive(Debug)]
 pub struct SystemVoice(system::Voice);
@@ -45,6 +56,12 @@ impl SystemVoice {
     #[must_use]
     pub fn open() -> Option<Self> {
         system::Voice::open().map(Self)
+    }
+
+    /// The voices that are installed; none where the main thread does not answer within three seconds.
+    #[must_use]
+    pub fn installed(&self) -> Vec<InstalledVoice> {
+        self.0.installed()
     }
 
     /// Says it; blocks until the last sample was given or `on_samples` broke off.

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::platform;
 
+use super::languages::{Languages, code_of};
 use super::{SpeakError, SpeechPiece, Synthesizer, VoiceSettings};
 
 /// Its name in `tts.engine`.
@@ -20,7 +21,7 @@ pub const ENGINE: &str = "espeak-ng";
 #[derive(Debug)]
 pub struct Espeak {
     program: PathBuf,
-    voice: String,
+    voices: Languages,
     words_per_minute: u32,
 }
 
@@ -42,31 +43,30 @@ impl Espeak {
         settings: &VoiceSettings,
     ) -> Result<Self, SpeakError> {
         let rate = settings.rate.unwrap_or(1.0).clamp(0.3, 3.0);
-        let engine = Self {
-            program: program.into(),
-            voice: settings.voice.clone().unwrap_or_else(|| VOICE.to_owned()),
-            words_per_minute: (WORDS_PER_MINUTE * rate).round() as u32,
-        };
+        let program = program.into();
+        let voice = settings.voice.clone().unwrap_or_else(|| VOICE.to_owned());
         // espeak-ng itself takes "no-such" for Norwegian, so the name is looked for in its list (a few milliseconds).
-        let listed = Command::new(&engine.program)
+        let listed = Command::new(&program)
             .arg("--voices")
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .output()
             .map_err(|error| unavailable(&error))?;
-        if lists_voice(&String::from_utf8_lossy(&listed.stdout), &engine.voice) {
-            Ok(engine)
-        } else {
-            Err(SpeakError::NoVoice {
-                voice: engine.voice,
-            })
+        let list = String::from_utf8_lossy(&listed.stdout);
+        if !lists_voice(&list, &voice) {
+            return Err(SpeakError::NoVoice { voice });
         }
+        Ok(Self {
+            program,
+            voices: languages(&list, voice),
+            words_per_minute: (WORDS_PER_MINUTE * rate).round() as u32,
+        })
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .args(["--stdin", "-v", &self.voice, "-s"])
+            .args(["--stdin", "-v", self.voices.voice().unwrap_or(VOICE), "-s"])
             .arg(self.words_per_minute.to_string());
         command
     }
@@ -86,6 +86,14 @@ impl Espeak {
 impl Synthesizer for Espeak {
     fn engine(&self) -> &'static str {
         ENGINE
+    }
+
+    fn languages(&self) -> Vec<String> {
+        self.voices.codes()
+    }
+
+    fn set_language(&mut self, code: Option<&str>) -> bool {
+        self.voices.choose(code)
     }
 
     fn synthesize(
@@ -252,6 +260,33 @@ fn lists_voice(list: &str, voice: &str) -> bool {
             .chain(others)
             .any(|known| known.eq_ignore_ascii_case(wanted))
     })
+}
+
+/// The voices of such a list by the languages that they speak.
+fn languages(list: &str, own: String) -> Languages {
+    let lines: Vec<&str> = list.lines().skip(1).collect();
+    let own_line = lines
+        .iter()
+        .find(|line| lists_voice(&format!("\n{line}"), &own));
+    let own_code = own_line.and_then(|line| spoken_by(line).next().map(|(_, code)| code));
+    let voices = lines.iter().flat_map(|line| spoken_by(line));
+    let mut voices: Vec<(String, String)> = voices
+        .map(|(voice, code)| (code.to_owned(), voice.to_owned()))
+        .collect();
+    // "pt" speaks Portuguese before "pt-br" does; where none has the bare name the list's own order counts.
+    voices.sort_by_key(|(code, voice)| code != voice);
+    Languages::new(Some(own), own_code.map(str::to_owned), voices)
+}
+
+/// The voice of a line with each ISO 639-1 code that it speaks: its own, then those in parentheses ("(zh-cmn 5)(zh 5)").
+fn spoken_by(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut fields = line.split_whitespace();
+    let voice = fields.nth(1).unwrap_or_default();
+    // Language, gender, name and file stand before them.
+    let others = fields.skip(3).filter_map(|field| field.rsplit('(').next());
+    std::iter::once(voice)
+        .chain(others)
+        .filter_map(move |tag| Some((voice, code_of(tag)?)))
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub struct Fallback {
     /// Those not tried yet.
     rest: &'static [Engine],
     settings: VoiceSettings,
+    /// What it was last told to speak: the next engine is told, too.
+    language: Option<String>,
 }
 
 impl Fallback {
@@ -32,6 +34,7 @@ impl Fallback {
                         current,
                         rest: &engines[at + 1..],
                         settings: settings.clone(),
+                        language: None,
                     });
                 }
                 (Err(_), Err(no_voice @ SpeakError::NoVoice { .. })) => Err(no_voice),
@@ -45,6 +48,15 @@ impl Fallback {
 impl Synthesizer for Fallback {
     fn engine(&self) -> &'static str {
         self.current.engine()
+    }
+
+    fn languages(&self) -> Vec<String> {
+        self.current.languages()
+    }
+
+    fn set_language(&mut self, code: Option<&str>) -> bool {
+        self.language = code.map(str::to_owned);
+        self.current.set_language(code)
     }
 
     fn synthesize(
@@ -69,7 +81,9 @@ impl Synthesizer for Fallback {
                 return Err(error);
             };
             tracing::warn!(from = self.engine(), to = next.engine(), %error, "changing the speech engine");
+            let language = self.language.take();
             *self = next;
+            self.set_language(language.as_deref());
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod earcon;
 pub mod espeak;
 pub mod fallback;
+pub mod languages;
 pub mod say;
 pub mod system;
 pub mod thread;
@@ -60,6 +61,17 @@ pub enum SpeakError {
 pub trait Synthesizer: Send {
     /// The engine's name, as in `tts.engine`.
     fn engine(&self) -> &'static str;
+
+    /// Languages that it can be switched to, as ISO 639-1 codes; none where it says everything in one voice.
+    fn languages(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Says what follows in that language (ISO 639-1), or with `None` in the voice that it was opened for; `false`, and that
+    /// voice, where it has none for the language.
+    fn set_language(&mut self, code: Option<&str>) -> bool {
+        code.is_none()
+    }
 
     /// Synthesises `text`, giving samples to `on_piece` as they come; `Break` stops the work at once and is no error.
     ///

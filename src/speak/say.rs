@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::languages::{Languages, code_of};
 use super::{SpeakError, SpeechPiece, Synthesizer, VoiceSettings};
 
 /// Its name in `tts.engine`.
@@ -18,7 +19,7 @@ pub const ENGINE: &str = "say";
 #[derive(Debug)]
 pub struct Say {
     program: PathBuf,
-    voice: Option<String>,
+    voices: Languages,
     words_per_minute: u32,
 }
 
@@ -40,25 +41,28 @@ impl Say {
         settings: &VoiceSettings,
     ) -> Result<Self, SpeakError> {
         let rate = settings.rate.unwrap_or(1.0).clamp(0.3, 3.0);
-        let engine = Self {
-            program: program.into(),
-            voice: settings.voice.clone(),
-            words_per_minute: (WORDS_PER_MINUTE * rate).round() as u32,
-        };
-        let listed = Command::new(&engine.program)
+        let (program, voice) = (program.into(), settings.voice.clone());
+        let listed = Command::new(&program)
             .args(["-v", "?"])
             .stdin(Stdio::null())
             .output()
             .map_err(|error| unavailable(&error))?;
         let known = String::from_utf8_lossy(&listed.stdout);
-        match &engine.voice {
-            Some(voice) if !known.lines().any(|line| lists(line, voice)) => {
-                Err(SpeakError::NoVoice {
+        let own = match &voice {
+            Some(voice) => Some(known.lines().find(|line| lists(line, voice)).ok_or_else(
+                || SpeakError::NoVoice {
                     voice: voice.clone(),
-                })
-            }
-            _ => Ok(engine),
-        }
+                },
+            )?),
+            None => None,
+        };
+        let own_code = own.and_then(|line| Some(listed_as(line)?.0));
+        let voices = known.lines().filter_map(listed_as);
+        Ok(Self {
+            program,
+            voices: Languages::new(voice, own_code, voices),
+            words_per_minute: (WORDS_PER_MINUTE * rate).round() as u32,
+        })
     }
 
     fn write(&self, text: &str, file: &Path) -> Result<(), SpeakError> {
@@ -67,7 +71,7 @@ impl Say {
             .args(["--file-format=WAVE", "--data-format=LEI16@22050", "-o"])
             .arg(file)
             .args(["-r", &self.words_per_minute.to_string()]);
-        if let Some(voice) = &self.voice {
+        if let Some(voice) = self.voices.voice() {
             command.args(["-v", voice]);
         }
         let mut child = command
@@ -92,6 +96,14 @@ impl Say {
 impl Synthesizer for Say {
     fn engine(&self) -> &'static str {
         ENGINE
+    }
+
+    fn languages(&self) -> Vec<String> {
+        self.voices.codes()
+    }
+
+    fn set_language(&mut self, code: Option<&str>) -> bool {
+        self.voices.choose(code)
     }
 
     fn synthesize(
@@ -130,6 +142,13 @@ impl Synthesizer for Say {
 fn lists(line: &str, voice: &str) -> bool {
     let name = line.split("  ").next().unwrap_or_default().trim();
     name.eq_ignore_ascii_case(voice)
+}
+
+/// The language's code and the voice's name of such a line.
+fn listed_as(line: &str) -> Option<(String, String)> {
+    let before = line.split('#').next().unwrap_or_default().trim_end();
+    let (name, tag) = before.rsplit_once(' ')?;
+    Some((code_of(tag)?.to_owned(), name.trim().to_owned()))
 }
 
 /// A file of ours in the folder for temporary files, removed on drop.
@@ -184,3 +203,21 @@ const WORDS_PER_MINUTE: f32 = 180.0;
 
 /// 93 ms at 22,050 Hz.
 const PIECE_SAMPLES: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_tells_who_speaks_what() {
+        let line = "Bad News            en_US    # The light you see...";
+        assert_eq!(
+            listed_as(line),
+            Some(("en".to_owned(), "Bad News".to_owned()))
+        );
+        let line = "Eddy (German (Germany)) de_DE    # Hallo! Ich heiße Eddy.";
+        let found = listed_as(line).map(|(code, _)| code);
+        assert_eq!(found.as_deref(), Some("de"));
+        assert_eq!(listed_as(""), None);
+    }
+}

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::platform::speech::{SystemVoice, SystemVoiceError, Utterance};
 
+use super::languages::{Languages, code_of};
 use super::{SpeakError, SpeechPiece, Synthesizer, VoiceSettings};
 
 /// Its name in `tts.engine`.
@@ -13,7 +14,7 @@ pub const ENGINE: &str = "avspeech";
 #[derive(Debug)]
 pub struct AvSpeech {
     voice: SystemVoice,
-    name: Option<String>,
+    voices: Languages,
     rate: f32,
 }
 
@@ -27,9 +28,23 @@ impl AvSpeech {
             engine: ENGINE,
             reason: "it is part of macOS only".to_owned(),
         })?;
+        let own = settings.voice.as_deref();
+        let installed = voice.installed();
+        let own_tag = installed.iter().find(|voice| {
+            own.is_some_and(|own| own.eq_ignore_ascii_case(&voice.name) || own == voice.identifier)
+        });
+        // A voice can be named by its language, too.
+        let own_code = own_tag
+            .map(|voice| voice.language.as_str())
+            .or(own)
+            .and_then(code_of);
+        // The system knows the best voice of a language itself.
+        let tags = installed.iter().filter_map(|voice| {
+            Some((code_of(&voice.language)?.to_owned(), voice.language.clone()))
+        });
         Ok(Self {
+            voices: Languages::new(settings.voice.clone(), own_code.map(str::to_owned), tags),
             voice,
-            name: settings.voice.clone(),
             rate: settings.rate.unwrap_or(1.0),
         })
     }
@@ -38,6 +53,14 @@ impl AvSpeech {
 impl Synthesizer for AvSpeech {
     fn engine(&self) -> &'static str {
         ENGINE
+    }
+
+    fn languages(&self) -> Vec<String> {
+        self.voices.codes()
+    }
+
+    fn set_language(&mut self, code: Option<&str>) -> bool {
+        self.voices.choose(code)
     }
 
     fn synthesize(
@@ -50,7 +73,7 @@ impl Synthesizer for AvSpeech {
         }
         let utterance = Utterance {
             text,
-            voice: self.name.as_deref(),
+            voice: self.voices.voice(),
             rate: self.rate,
         };
         let said = self.voice.say(utterance, &mut |rate, samples| {
@@ -58,7 +81,7 @@ impl Synthesizer for AvSpeech {
         });
         said.map_err(|error| match error {
             SystemVoiceError::NoVoice => SpeakError::NoVoice {
-                voice: self.name.clone().unwrap_or_default(),
+                voice: self.voices.voice().unwrap_or_default().to_owned(),
             },
             SystemVoiceError::Silent | SystemVoiceError::Format => SpeakError::Failed {
                 engine: ENGINE,

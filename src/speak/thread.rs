@@ -278,6 +278,7 @@ impl Speaker {
             turn,
             seq: chunk.seq,
             text: chunk.text,
+            language: chunk.language,
         });
     }
 

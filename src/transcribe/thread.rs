@@ -119,6 +119,12 @@ impl WhisperThread {
         Submitted::Accepted
     }
 
+    /// A way to give it another model while it works.
+    #[must_use]
+    pub fn exchange(&self) -> Exchange {
+        Exchange(Arc::clone(&self.shared))
+    }
+
     /// Drops what waits and aborts what runs for `turn` or an older one; it gets no answer.
     pub fn cancel(&self, turn: TurnId) {
         let mut slot = self.shared.lock();
@@ -157,6 +163,42 @@ impl WhisperThread {
     }
 }
 
+/// Loads a model; called on the whisper thread.
+pub type Loader = Box<dyn FnOnce() -> Result<Box<dyn Transcriber>, TranscribeError> + Send>;
+
+/// Gives the thread another model. Copies share it, and it does not keep the thread alive.
+#[derive(Debug, Clone)]
+pub struct Exchange(Arc<Shared>);
+
+impl Exchange {
+    /// Lets the thread load a model between two requests and drop the one that it had; `done` is told on the thread whether
+    /// that worked. Until then, and where it fails, the old one hears: nobody is ever deaf for it. Of two that wait the
+    /// newer counts; one that is never begun is dropped with its `done`.
+    pub fn load(
+        &self,
+        loader: Loader,
+        done: impl FnOnce(Result<(), TranscribeError>) + Send + 'static,
+    ) {
+        self.0.lock().exchange = Some(Wanted {
+            loader,
+            done: Box::new(done),
+        });
+        self.0.changed.notify_all();
+    }
+}
+
+/// A model to be loaded.
+struct Wanted {
+    loader: Loader,
+    done: Box<dyn FnOnce(Result<(), TranscribeError>) + Send>,
+}
+
+impl std::fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wanted").finish_non_exhaustive()
+    }
+}
+
 impl Drop for WhisperThread {
     fn drop(&mut self) {
         self.end();
@@ -173,6 +215,8 @@ struct Shared {
 struct Slot {
     waiting: Option<Request>,
     running: Option<Running>,
+    /// A model to be loaded when nothing else is to be done.
+    exchange: Option<Wanted>,
     /// The handle is being dropped.
     closing: bool,
     /// The thread has ended, by `closing` or by a panic of the receiver.
@@ -192,8 +236,8 @@ impl Shared {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a request and marks it as running; `None` when the handle is dropped.
-    fn next(&self) -> Option<(Request, Abort)> {
+    /// Waits for work, and marks a request as running; `None` when the handle is dropped.
+    fn next(&self) -> Option<Work> {
         let mut slot = self.lock();
         loop {
             if slot.closing {
@@ -206,7 +250,10 @@ impl Shared {
                     revision: request.revision,
                     abort: abort.clone(),
                 });
-                return Some((request, abort));
+                return Some(Work::Transcribe(request, abort));
+            }
+            if let Some(wanted) = slot.exchange.take() {
+                return Some(Work::Exchange(wanted));
             }
             slot = self
                 .changed
@@ -214,6 +261,12 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
+
+/// What the thread does next.
+enum Work {
+    Transcribe(Request, Abort),
+    Exchange(Wanted),
 }
 
 /// Tells `submit` that nobody will serve it, also when the receiver of the answers has panicked.
@@ -230,7 +283,14 @@ impl Drop for MarkGone<'_> {
 
 fn run(mut transcriber: Box<dyn Transcriber>, shared: &Shared, mut deliver: impl FnMut(Answer)) {
     let _mark = MarkGone(shared);
-    while let Some((request, abort)) = shared.next() {
+    while let Some(work) = shared.next() {
+        let (request, abort) = match work {
+            Work::Transcribe(request, abort) => (request, abort),
+            Work::Exchange(wanted) => {
+                exchange(&mut transcriber, wanted);
+                continue;
+            }
+        };
         let answer = answer(transcriber.as_mut(), &request, &abort);
         // The abort is looked at under the lock, so that a request that was replaced never gets an answer.
         let wanted = {
@@ -242,6 +302,16 @@ fn run(mut transcriber: Box<dyn Transcriber>, shared: &Shared, mut deliver: impl
             deliver(answer);
         }
     }
+}
+
+/// Takes the new model only when it is there. A loader that panics leaves the old one.
+fn exchange(transcriber: &mut Box<dyn Transcriber>, wanted: Wanted) {
+    let loaded = catch_unwind(AssertUnwindSafe(wanted.loader)).unwrap_or_else(|_| {
+        Err(TranscribeError::Inference(
+            "loading the speech model panicked; this is a bug in Hark".to_owned(),
+        ))
+    });
+    (wanted.done)(loaded.map(|new| *transcriber = new));
 }
 
 /// Transcribes; `None` when it was aborted.

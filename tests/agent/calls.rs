@@ -298,6 +298,7 @@ fn ask_of(backend: &Arc<Model>, tools: Toolbox, journal: &Journal) -> Ask {
         journal: journal.clone(),
         limits: Limits::default(),
         decided: Decision::made(),
+        language: None,
     }
 }
 

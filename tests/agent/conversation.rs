@@ -95,6 +95,8 @@ pub struct Reply {
     pub asked_back: bool,
     pub failure: Option<String>,
     pub backend: String,
+    /// The language of each clause.
+    pub languages: Vec<Option<String>>,
 }
 
 impl Reply {
@@ -128,6 +130,8 @@ pub struct Conversation {
     pub notebook: Arc<Notebook>,
     pub backend: Arc<Scripted>,
     pub now: Mono,
+    /// What the user speaks.
+    pub language: &'static str,
     turn: TurnId,
     _home: tempfile::TempDir,
 }
@@ -166,6 +170,7 @@ impl Conversation {
             notebook,
             backend,
             now: Mono::from_millis(1_000),
+            language: "en",
             turn: TurnId(0),
             _home: home,
         }
@@ -191,7 +196,7 @@ impl Conversation {
     pub async fn say_as(&mut self, turn: TurnId, words: &str, began: Mono, ear: Ear) -> Reply {
         self.desk.said_like(Manner {
             turn,
-            language: "en".to_owned(),
+            language: self.language.to_owned(),
             began: position(began),
         });
         let question = Private::from(words);
@@ -245,7 +250,11 @@ impl Conversation {
 impl Reply {
     pub fn take(&mut self, ms: u64, event: AgentEvent) {
         match event {
-            AgentEvent::Chunk(chunk) => self.said.push((ms, chunk.text.into_inner())),
+            AgentEvent::Chunk(chunk) => {
+                self.languages
+                    .push(chunk.language.map(|code| code.to_string()));
+                self.said.push((ms, chunk.text.into_inner()));
+            }
             AgentEvent::Filler(chunk) => self.said.push((ms, format!("~{}", chunk.text.as_str()))),
             AgentEvent::Tool(tool) => self.tools.push(tool),
             AgentEvent::AskedBack => self.asked_back = true,

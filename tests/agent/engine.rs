@@ -63,6 +63,7 @@ fn ask_of(backend: &Arc<Scripted>, limits: Limits) -> Ask {
         journal: Journal::default(),
         limits,
         decided: Decision::made(),
+        language: None,
     }
 }
 

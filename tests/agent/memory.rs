@@ -152,3 +152,87 @@ fn the_static_prompt_leaves_most_of_its_budget_to_the_tools() {
     assert!(own < STATIC_TOKENS * 2 / 5, "{own} of {STATIC_TOKENS}");
     assert!(own + tools < STATIC_TOKENS);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_up_sends_what_the_next_turn_will_begin_with() {
+    let log: Arc<Log> = Arc::default();
+    let mut talk = Conversation::new(&usual(&log), [says("Yes."), says("Yes.")]);
+    let now = hark::platform::clock::wall().timestamp();
+    talk.notebook.remember("I am called Ann.", now).unwrap();
+    let beginning = talk.desk.beginning();
+    for turn in 0..2 {
+        let warm = beginning().await;
+        talk.say("is it so").await;
+        let sent = talk
+            .backend
+            .requests
+            .lock()
+            .unwrap()
+            .last()
+            .unwrap()
+            .clone();
+        let (_, known) = warm.messages.split_last().unwrap();
+        assert_eq!(
+            known.len(),
+            1 + 2 * turn,
+            "the static prompt and every turn so far"
+        );
+        assert!(known[0].content.contains("called Ann."));
+        assert_eq!(sent.messages[..known.len()], known[..]);
+        assert_eq!(sent.tools, warm.tools);
+        assert_eq!(sent.tools.len(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_follows_the_speakers_language_where_the_voice_knows_it() {
+    let log: Arc<Log> = Arc::default();
+    let mut talk = Conversation::new(
+        &usual(&log),
+        [
+            says("Es ist 7:05 Uhr."),
+            says("Seven."),
+            says("It is 7:05."),
+        ],
+    );
+    talk.desk
+        .voice_knows(vec!["de".to_owned(), "en".to_owned()]);
+    talk.language = "de";
+    let reply = talk.say("wie komme ich nach Hause").await;
+    assert_eq!(
+        reply.words(),
+        "Es ist 7:05 Uhr.",
+        "no English words for figures"
+    );
+    assert_eq!(reply.languages, [Some("de".to_owned())]);
+    let asked = talk.sent().last().unwrap().content.clone();
+    assert!(
+        asked.contains("The user speaks German: answer in German.]"),
+        "{asked}"
+    );
+    talk.language = "fi";
+    let reply = talk.say("miten pääsen kotiin").await;
+    assert_eq!(reply.languages, [None]);
+    let asked = talk.sent().last().unwrap().content.clone();
+    assert!(
+        asked.contains("speaks Finnish, but the voice does not: answer in English.]"),
+        "{asked}"
+    );
+    talk.language = "en";
+    let reply = talk.say("tell me when the train goes").await;
+    assert!(!reply.words().contains("7:05"), "{reply:?}");
+    let asked = talk.sent().last().unwrap().content.clone();
+    assert!(!asked.contains("speaks"), "{asked}");
+}
+
+/// What Hark itself says in a German reply is English, and so is the voice for it.
+#[tokio::test(start_paused = true)]
+async fn our_own_sentences_in_a_foreign_reply_keep_our_own_voice() {
+    let log: Arc<Log> = Arc::default();
+    let delete = json!({"what": "the file"});
+    let mut talk = Conversation::new(&usual(&log), [calls("Gut.", &[("delete", delete)])]);
+    talk.desk.voice_knows(vec!["de".to_owned()]);
+    talk.language = "de";
+    let reply = talk.say("lösche die Datei").await;
+    assert_eq!(reply.languages, [Some("de".to_owned()), None], "{reply:?}");
+}

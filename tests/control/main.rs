@@ -126,6 +126,7 @@ async fn conduct(mut calls: mpsc::Receiver<Call>, commands: Arc<Mutex<Vec<Comman
                 applied: vec!["tts.rate".to_owned()],
                 restart: Vec::new(),
             }),
+            Command::Backend(_) => Ok(Answer::Changing { change: 1 }),
         };
         call.reply.send(answer).ok();
     }
@@ -140,6 +141,9 @@ pub fn status(muted: bool) -> Status {
         stt_model: "base.en".to_owned(),
         backend: None,
         memory: MemoryStatus::default(),
+        prefix: None,
+        echo: Default::default(),
+        change: None,
         muted,
         off_record: false,
         uptime_s: 5,

@@ -7,6 +7,7 @@ use std::process::Command as Program;
 use hark::control::Command;
 use hark::control::client::ClientError;
 use hark::dialogue::Key;
+use hark::gateway::residency::Kind;
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, Running, Runtime};
@@ -57,6 +58,10 @@ async fn every_command_reaches_the_conductor_and_its_answer_the_client() {
         json!({"stopped": true})
     );
     assert_eq!(post("/v1/mute", Value::Null).await, json!({"muted": true}));
+    for wanted in [json!("ollama"), Value::Null] {
+        let body = json!({ "use": wanted });
+        assert_eq!(post("/v1/backend", body).await, json!({"change": 1}));
+    }
     let refused = client
         .post("/v1/ptt", &json!({"action": "press"}))
         .await
@@ -82,6 +87,8 @@ async fn every_command_reaches_the_conductor_and_its_answer_the_client() {
             Command::Key(Key::Toggle),
             Command::Stop,
             Command::Mute(true),
+            Command::Backend(Some(Kind::Ollama)),
+            Command::Backend(None),
             Command::Key(Key::Press),
             Command::Mute(false),
         ]

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod alarms;
+mod change;
 mod conversation;
 mod held;
 mod hotkey;

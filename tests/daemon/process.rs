@@ -325,3 +325,22 @@ fn where_the_wake_phrase_is_needed_other_speech_starts_nothing() {
         "what was not meant for Hark is not kept"
     );
 }
+
+#[test]
+fn servers_that_bring_tools_are_gone_after_the_daemon() {
+    let home = Home::new();
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/tools/misbehaving_server.py"
+    );
+    let pid = home.path("server.pid");
+    let settings = format!(
+        "[mcp.servers.bad]\ncommand = \"sh\"\nargs = [\"-c\", \"echo $$ >{}; exec python3 {script}\"]\n",
+        text(&pid)
+    );
+    std::fs::write(home.path("config.toml"), settings).unwrap();
+    assert_eq!(signalled(&home, "TERM", "turn").code(), Some(0));
+    let pid = std::fs::read_to_string(pid).expect("the server was started");
+    let left = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    assert!(left.is_err(), "{left:?}");
+}

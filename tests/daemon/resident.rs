@@ -16,7 +16,7 @@ const QUESTIONS: [&str; 3] = [
 ];
 
 /// The server of `tests/residency`, that dies or hangs in the answer of that number (0 is never).
-fn server(folder: &Path, dies_at: u32, hangs_at: u32) -> PathBuf {
+pub fn server(folder: &Path, dies_at: u32, hangs_at: u32) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     let script = include_str!("../residency/server.py")
         .replace("@MEGABYTES@", "8")
@@ -30,13 +30,13 @@ fn server(folder: &Path, dies_at: u32, hangs_at: u32) -> PathBuf {
     path
 }
 
-fn port() -> u16 {
+pub fn port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap().port()
 }
 
 /// Kills what still runs from a folder when the test ends, however it ends.
-struct Sweeper(String);
+pub struct Sweeper(pub String);
 
 impl Drop for Sweeper {
     fn drop(&mut self) {

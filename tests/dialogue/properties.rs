@@ -22,6 +22,7 @@ fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
         turn,
         seq: ChunkSeq(seq),
         text: Private::from("two words"),
+        language: None,
     };
     let agent = |event| Event::Agent { turn, event };
     match kind {

@@ -265,6 +265,7 @@ fn a_late_result_of_a_dead_turn_does_nothing() {
         turn: dead,
         seq: ChunkSeq(5),
         text: Private::from("late"),
+        language: None,
     };
     for event in [
         Event::Transcribed(transcript(dead, Revision(0), "late")),
@@ -582,11 +583,13 @@ fn words_that_bridge_a_silence_are_said_and_are_no_answer() {
         turn,
         seq: ChunkSeq(0),
         text: Private::from("Looking at your calendar."),
+        language: None,
     };
     let clause = ReplyChunk {
         turn,
         seq: ChunkSeq(1),
         text: Private::from("Two meetings."),
+        language: None,
     };
     let begun = AgentEvent::ToolBegun {
         name: "calendar".to_owned(),

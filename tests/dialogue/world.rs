@@ -252,6 +252,7 @@ impl World {
                 turn,
                 seq: ChunkSeq(seq),
                 text: Private::from(text),
+                language: None,
             };
             self.post(
                 at,

@@ -34,6 +34,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct House {
     pub address: SocketAddr,
     pub gate: Arc<Gate>,
+    pub resident: Arc<Resident>,
     pub client: reqwest::Client,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
@@ -94,11 +95,12 @@ impl House {
         let address = listener.local_addr().unwrap();
         let clock = Clock::start();
         let gate = Gate::open(clock, limits);
+        let resident = Arc::new(Resident::new(look));
         let parts = Parts {
             door: Door::new(address, Private::from(TOKEN)),
             gate: Arc::clone(&gate),
             sound: Gate::open(clock, Limits::default()),
-            resident: Arc::new(Resident::new(look)),
+            resident: Arc::clone(&resident),
             hear,
             say,
         };
@@ -107,6 +109,7 @@ impl House {
         Self {
             address,
             gate,
+            resident,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             stop,
             task: Some(task),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admission;
+mod change;
 mod clients;
 mod crowd;
 mod dialects;

@@ -1,4 +1,5 @@
-//! A conversation with tools over the real mlx_lm.server: its scripted model calls a tool, gets the result and answers.
+//! A conversation with tools: the scripted model of the real mlx_lm.server calls a tool, gets the result and answers, and so
+//! does a server that replays what a real Ollama has written.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,12 +10,14 @@ use hark::agent::engine::{AgentEvent, Ask, Ended, Limits, reply};
 use hark::agent::journal::Journal;
 use hark::agent::prompt::{History, SYSTEM, question};
 use hark::agent::tools::{Class, Tool, ToolError, ToolOutput, Toolbox};
+use hark::llm::ollama::{Ollama, OllamaSettings};
 use hark::llm::openai::{OpenAi, OpenAiSettings};
 use hark::llm::{LlmBackend, Message, ToolSpec};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::lookalike::{LookAlike, Shelf};
 use crate::mlx::MlxServer;
 
 /// The tool that the scripted model knows.
@@ -108,6 +111,7 @@ fn ask(
             ..Limits::default()
         },
         decided: Decision::made(),
+        language: None,
     }
 }
 
@@ -121,7 +125,42 @@ async fn the_real_servers_model_calls_a_tool_gets_the_result_and_answers() {
         url: server.url(),
         ..OpenAiSettings::mlx()
     };
-    let backend: Arc<dyn LlmBackend> = Arc::new(OpenAi::new(settings).unwrap());
+    converse(Arc::new(OpenAi::new(settings).unwrap())).await;
+}
+
+/// Ollama gives a whole call in one line, its arguments as an object, and wants them back as an object.
+#[tokio::test]
+async fn the_same_conversation_in_ollamas_dialect() {
+    let ollama = LookAlike::start(Shelf::default()).await;
+    let settings = OllamaSettings {
+        url: ollama.server.url(),
+        model: Some("tiny".to_owned()),
+        ..OllamaSettings::default()
+    };
+    converse(Arc::new(Ollama::new(settings).unwrap())).await;
+    let bodies = ollama.seen.bodies.lock().unwrap();
+    let after_the_call = &bodies[1]["messages"];
+    let messages = after_the_call.as_array().unwrap();
+    let [.., call, result] = &messages[..] else {
+        panic!("{after_the_call}");
+    };
+    assert_eq!(
+        call["tool_calls"][0]["function"]["arguments"],
+        json!({"city": "Oslo"})
+    );
+    assert_eq!(
+        (&result["role"], &result["tool_name"]),
+        (&json!("tool"), &json!("get_weather"))
+    );
+    assert!(
+        bodies
+            .iter()
+            .all(|body| body["tools"][0]["type"] == "function")
+    );
+}
+
+/// The user asks for the weather, then for the same where it needs a yes.
+async fn converse(backend: Arc<dyn LlmBackend>) {
     let weather = |class| {
         Arc::new(Weather {
             class,

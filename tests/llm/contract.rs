@@ -403,6 +403,7 @@ async fn first_token_ms(backend: &Arc<dyn LlmBackend>, history: &History, words:
             ..Limits::default()
         },
         decided: Decision::made(),
+        language: None,
     };
     let task = tokio::spawn(reply(ask, CancellationToken::new(), sender));
     let (mut requested, mut first) = (None, None);

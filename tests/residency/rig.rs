@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hark::agent::prompt;
+use hark::daemon::desk::beginning::of_instructions;
 use hark::gateway::residency::{Consent, Policy};
 use hark::gateway::servers::{Keeping, ServerSettings};
 use hark::gateway::supervisor::Supervisor;
@@ -98,7 +98,7 @@ impl Rig {
             self.settings.clone(),
             policy,
             Clock::start(),
-            prompt::warm_up(),
+            of_instructions(),
         )
     }
 

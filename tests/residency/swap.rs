@@ -24,6 +24,7 @@ async fn over_six_changes_two_are_never_resident_and_each_ends_warm() {
     let mut supervisor = rig.supervisor(Consent::Given);
     let sampler = rig.sampler();
     let kinds = [Kind::Mlx, Kind::Ollama];
+    let mut overheads = Vec::new();
     for turn in 0..6 {
         let kind = kinds[turn % 2];
         let told = supervisor.handle(Event::Use(kind)).await;
@@ -34,8 +35,16 @@ async fn over_six_changes_two_are_never_resident_and_each_ends_warm() {
         );
         assert_eq!(serving(supervisor.phase()), Some((kind, Owner::Ours)));
         assert_eq!(rig.holders().len(), 1, "{:?}", rig.holders());
-        println!("change {turn}: {:?}", supervisor.timings());
+        let timings = supervisor.timings();
+        println!(
+            "change {turn}: {timings:?}, {:?} of it Hark's own",
+            timings.overhead()
+        );
+        overheads.push(timings.overhead());
     }
+    // The figure is at most 50 ms. The machine is shared: the best of six says what is the change's own.
+    let best = overheads.into_iter().min().unwrap();
+    assert!(best <= Duration::from_millis(50), "{best:?}");
     let samples = sampler.end();
     println!("{} samples", samples.count);
     assert!(
@@ -302,4 +311,39 @@ async fn what_a_command_started_is_adopted() {
     assert_eq!(serving(daemon.phase()), Some((Kind::Mlx, Owner::Ours)));
     daemon.close().await;
     assert_eq!(rig.holders().len(), 1, "a daemon's end does not end it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_not_begun_and_who_is_resident_stays() {
+    use std::sync::Arc;
+    let rig = Rig::new(Behaviour::default());
+    let needs = |bytes: u64| -> hark::gateway::supervisor::Need {
+        Arc::new(move |kind| Box::pin(async move { (kind == Kind::Ollama).then_some(bytes) }))
+    };
+    let mut supervisor = rig.supervisor(Consent::Given).with_need(needs(1 << 60));
+    let told = supervisor.handle(Event::Use(Kind::Ollama)).await;
+    let [
+        Told::NoMemory {
+            kind: Kind::Ollama,
+            need,
+            free,
+        },
+    ] = told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert!(need == 1 << 60 && free > 0 && free < need);
+    assert_eq!(supervisor.phase(), Phase::Empty);
+    supervisor.handle(Event::Use(Kind::Mlx)).await;
+    let told = supervisor.handle(Event::Use(Kind::Ollama)).await;
+    assert!(matches!(told[..], [Told::NoMemory { .. }]), "{told:?}");
+    assert_eq!(serving(supervisor.phase()), Some((Kind::Mlx, Owner::Ours)));
+    assert_eq!(rig.holders().len(), 1);
+    // What the one that leaves holds is counted as free.
+    let held = tree_footprint_bytes(rig.settings.serving(Kind::Mlx).unwrap().0).unwrap();
+    let available = hark::platform::memory::available_bytes().unwrap();
+    let mut supervisor = supervisor.with_need(needs(available + held / 4));
+    let told = supervisor.handle(Event::Use(Kind::Ollama)).await;
+    println!("{held} held, {available} free: {told:?}");
+    supervisor.close().await;
 }

@@ -37,6 +37,7 @@ fn servers() -> [Job; 2] {
         mlx(
             server("/Users/ann/mlx/bin/mlx_lm.server", 8080),
             "/Users/ann/models/gemma",
+            16_384,
         ),
     ]
 }

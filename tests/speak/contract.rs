@@ -335,3 +335,58 @@ fn an_engine_that_opens_and_says_nothing_is_replaced_by_the_next() {
     ));
     assert!(Fallback::open(&[ABSENT], &settings).is_err());
 }
+
+#[test]
+fn espeak_changes_its_language_and_its_own_voice_comes_back() {
+    let Some(mut engine) = crate::espeak() else {
+        return;
+    };
+    let text = "zwanzig 20";
+    for code in ["de", "en", "zh", "pt", "no"] {
+        assert!(
+            engine.languages().iter().any(|known| known == code),
+            "{code}"
+        );
+    }
+    let own = sound(&mut engine, text).0;
+    assert!(engine.set_language(Some("de")));
+    let german = sound(&mut engine, text).0;
+    assert_ne!(own, german);
+    assert!(engine.set_language(Some("en")));
+    assert_eq!(
+        sound(&mut engine, text).0,
+        own,
+        "its own voice speaks English, not another one"
+    );
+    assert!(engine.set_language(Some("de")) && !engine.set_language(Some("xx")));
+    assert_eq!(sound(&mut engine, text).0, own, "there is no such voice");
+    assert!(engine.set_language(Some("de")) && engine.set_language(None));
+    assert_eq!(sound(&mut engine, text).0, own);
+}
+
+#[test]
+fn the_next_engine_goes_on_in_the_language_of_the_first() {
+    use hark::speak::Engine;
+    use hark::speak::fallback::Fallback;
+    const MUTE: Engine = Engine {
+        name: "mute",
+        open: |_| Ok(Box::new(Mute)),
+    };
+    const ESPEAK: Engine = Engine {
+        name: "espeak-ng",
+        open: |settings| Ok(Box::new(hark::speak::espeak::Espeak::open(settings)?)),
+    };
+    let Some(mut alone) = crate::espeak() else {
+        return;
+    };
+    let mut engine = Fallback::open(&[MUTE, ESPEAK], &VoiceSettings::default()).unwrap();
+    assert!(
+        !engine.set_language(Some("de")),
+        "the first one has only one voice"
+    );
+    assert!(alone.set_language(Some("de")));
+    assert_eq!(
+        sound(&mut engine, "zwanzig 20").0,
+        sound(&mut alone, "zwanzig 20").0
+    );
+}

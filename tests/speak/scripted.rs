@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 use hark::speak::{SpeakError, SpeechPiece, Synthesizer};
 
@@ -11,6 +12,9 @@ pub struct Scripted {
     pub rate: u32,
     pub gate: Option<Receiver<()>>,
     pub voice: Option<String>,
+    /// The language of each text that was said.
+    pub spoken: Arc<Mutex<Vec<Option<String>>>>,
+    pub language: Option<String>,
 }
 
 impl Scripted {
@@ -19,6 +23,8 @@ impl Scripted {
             rate,
             gate: None,
             voice: None,
+            spoken: Arc::default(),
+            language: None,
         }
     }
 }
@@ -28,11 +34,21 @@ impl Synthesizer for Scripted {
         "scripted"
     }
 
+    fn languages(&self) -> Vec<String> {
+        vec!["de".to_owned()]
+    }
+
+    fn set_language(&mut self, code: Option<&str>) -> bool {
+        self.language = code.map(str::to_owned);
+        true
+    }
+
     fn synthesize(
         &mut self,
         text: &str,
         on_piece: &mut dyn FnMut(SpeechPiece<'_>) -> ControlFlow<()>,
     ) -> Result<(), SpeakError> {
+        self.spoken.lock().unwrap().push(self.language.clone());
         if let Some(voice) = &self.voice {
             return Err(SpeakError::NoVoice {
                 voice: voice.clone(),

@@ -1,5 +1,6 @@
 //! The speaking thread: order, the account of what was heard, hush, pause, failures.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,7 @@ impl World {
             turn,
             seq: ChunkSeq(seq),
             text: text.into(),
+            language: None,
         }));
     }
 
@@ -446,6 +448,7 @@ fn a_reply_without_end_fails() {
             turn: ONE,
             seq: ChunkSeq(seq),
             text: "0.1 16000".into(),
+            language: None,
         };
         while world.speaking.try_send(SpeakCommand::Say(chunk())) == Err(Refused::Full) {
             std::thread::yield_now();
@@ -610,4 +613,23 @@ impl Synthesizer for Mute {
     ) -> Result<(), hark::speak::SpeakError> {
         Ok(())
     }
+}
+
+#[test]
+fn each_clause_is_said_in_its_own_language() {
+    let synthesizer = Scripted::at(RATE);
+    let spoken = Arc::clone(&synthesizer.spoken);
+    let mut world = World::with(synthesizer, RATE);
+    for (seq, language) in [None, Some("de"), Some("de"), None].into_iter().enumerate() {
+        world.send(SpeakCommand::Say(ReplyChunk {
+            turn: ONE,
+            seq: ChunkSeq(seq.try_into().unwrap()),
+            text: "0.1 160".into(),
+            language: language.map(Into::into),
+        }));
+    }
+    world.send(SpeakCommand::End { turn: ONE });
+    world.until(500, |event| matches!(event, SpeakEvent::Finished { .. }));
+    let german = || Some("de".to_owned());
+    assert_eq!(*spoken.lock().unwrap(), [None, german(), german(), None]);
 }

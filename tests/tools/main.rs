@@ -11,3 +11,4 @@ mod mcp;
 mod notebook;
 mod select;
 mod support;
+mod tokens;

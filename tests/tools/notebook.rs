@@ -244,10 +244,16 @@ fn facts_are_kept_once_and_within_bounds() {
     let error = book.remember("one too many", started()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there are 50 already, which is the most that is kept"
+        "there are 50 already, and there is no room for more"
     );
     assert_eq!(book.forget_all().unwrap(), 50);
     assert!(book.facts().is_empty());
+    // Ten of the longest are as much as the static prompt has room for.
+    let longest = |number: usize| format!("{number:02}{}", "x".repeat(198));
+    for number in 0..10 {
+        book.remember(&longest(number), started()).unwrap();
+    }
+    assert!(book.remember(&longest(10), started()).is_err());
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use hark::ids::{Revision, TurnId};
-use hark::transcribe::thread::{Answer, Request, Submitted, WhisperThread};
+use hark::transcribe::thread::{Answer, Exchange, Request, Submitted, WhisperThread};
 use hark::transcribe::{Abort, TranscribeError, TranscribeOptions, Transcriber, Transcription};
 
 use crate::support::{SAID, clip, plain, settings, whisper};
@@ -259,4 +259,43 @@ fn the_real_model_answers_on_the_thread() {
         }
         Answer::Failed { error, .. } => panic!("{error}"),
     }
+}
+
+/// Loads through the thread, and tells how that ended.
+fn load(
+    exchange: &Exchange,
+    loaded: Result<Box<dyn Transcriber>, TranscribeError>,
+) -> Result<(), TranscribeError> {
+    let (told, ended) = channel();
+    exchange.load(Box::new(move || loaded), move |loaded| {
+        told.send(loaded).unwrap()
+    });
+    ended.recv_timeout(PATIENCE).unwrap()
+}
+
+#[test]
+fn another_model_takes_over_between_two_requests_and_one_that_does_not_load_leaves_the_old_one() {
+    let rig = rig();
+    let exchange = rig.thread.exchange();
+    let failed = load(&exchange, Err(TranscribeError::Inference("no".to_owned())));
+    assert!(failed.is_err());
+    rig.thread.submit(request(1, 0, vec![0.0; 10]));
+    assert_eq!(
+        rig.started.recv_timeout(PATIENCE).unwrap(),
+        10,
+        "the old one hears"
+    );
+    rig.go.send(()).unwrap();
+    rig.answers.recv_timeout(PATIENCE).unwrap();
+    let (started, begun) = channel();
+    let (go, gate) = channel();
+    load(&exchange, Ok(Box::new(Scripted { started, go: gate }))).unwrap();
+    rig.thread.submit(request(2, 0, vec![0.0; 11]));
+    assert_eq!(
+        begun.recv_timeout(PATIENCE).unwrap(),
+        11,
+        "the new one hears"
+    );
+    go.send(()).unwrap();
+    rig.answers.recv_timeout(PATIENCE).unwrap();
 }

@@ -19,6 +19,7 @@ use super::{AgentEvent, FailureKind, Limits, Run, Stop};
 use crate::agent::consent::{Held, Permission, Permissions, read_back};
 use crate::agent::data::as_data;
 use crate::agent::prompt::estimate_tokens;
+use crate::agent::tools::permission::{Verdict, verdict};
 use crate::agent::tools::{Class, Tool, ToolError, Toolbox};
 use crate::llm::ToolCall;
 
@@ -265,10 +266,9 @@ impl Run {
 
 /// Whether a call may run as it is.
 fn plan(tools: &Toolbox, permissions: &Permissions, call: &ToolCall) -> Plan {
-    let permission = permissions.of(&call.name);
-    let tool = match tools.get(&call.name) {
-        Some(tool) if permission != Some(Permission::Deny) => tool,
-        _ => return Plan::Refuse(unknown(&call.name)),
+    let denied = permissions.of(&call.name) == Some(Permission::Deny);
+    let Some(tool) = tools.get(&call.name).filter(|_| !denied) else {
+        return Plan::Refuse(unknown(&call.name));
     };
     let arguments =
         match object(&call.arguments).ok_or_else(|| "they must be one JSON object".to_owned()) {
@@ -279,12 +279,10 @@ fn plan(tools: &Toolbox, permissions: &Permissions, call: &ToolCall) -> Plan {
         return Plan::Refuse(unreadable(&why));
     }
     let class = tool.class(&arguments);
-    let asks = match permission {
-        Some(permission) => permission == Permission::Ask,
-        None => class == Class::Destroy,
-    };
-    if !asks {
-        return Plan::Make(Arc::clone(tool), arguments, class);
+    match verdict(permissions, &call.name, class) {
+        Verdict::Run => return Plan::Make(Arc::clone(tool), arguments, class),
+        Verdict::Refuse => return Plan::Refuse(unknown(&call.name)),
+        Verdict::Ask => {}
     }
     match read_back(&tool.confirmation(&arguments)) {
         Some(question) => Plan::Hold(Held::new(call.name.clone(), arguments, question)),

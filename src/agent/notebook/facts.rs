@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{Notebook, NotebookError, Trouble};
-use crate::agent::facts::{Fact, LONGEST_FACT, MOST_FACTS, plain, words};
+use crate::agent::facts::{Fact, LONGEST_FACT, MOST_BYTES, MOST_FACTS, plain, words};
 use crate::private::Private;
 
 impl Notebook {
@@ -20,8 +20,9 @@ impl Notebook {
             if let Some(known) = same {
                 return Ok((known.clone(), false));
             }
-            if all.len() >= MOST_FACTS {
-                return Err(Trouble::Full { most: MOST_FACTS });
+            let bytes: usize = all.iter().map(|fact| fact.text.as_str().len()).sum();
+            if all.len() >= MOST_FACTS || bytes + text.len() > MOST_BYTES {
+                return Err(Trouble::Full { most: all.len() });
             }
             connection.execute(
                 "INSERT INTO facts (made_ms, text) VALUES (?, ?)",

@@ -49,9 +49,9 @@ pub enum NotebookError {
         reason: String,
     },
     /// There is no room for more of this kind. Remove some.
-    #[error("there are {most} already, which is the most that is kept")]
+    #[error("there are {most} already, and there is no room for more")]
     Full {
-        /// The limit.
+        /// How many there are.
         most: usize,
     },
 }

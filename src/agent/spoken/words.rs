@@ -24,6 +24,11 @@ pub(super) fn normalise(text: &str) -> String {
     said.join(" ")
 }
 
+/// The text without emoji and leftover markup, its figures as they are.
+pub(super) fn cleaned(text: &str) -> String {
+    scrub(&characters(text))
+}
+
 /// Adds a token; punctuation alone goes to the word before it.
 fn attach(words: String, said: &mut Vec<String>) {
     if words.is_empty() {

@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::prompt::estimate_tool;
 use crate::llm::ToolSpec;
 use select::{Candidate, Selection};
 
@@ -95,19 +96,6 @@ pub struct Toolbox {
     tools: Vec<Arc<dyn Tool>>,
 }
 
-/// What a tool's description costs in tokens: a token is about four bytes of its JSON, and a chat template puts a few
-/// around it.
-#[must_use]
-pub fn spec_tokens(spec: &ToolSpec) -> u32 {
-    let bytes = spec.name.len() + spec.description.len() + spec.parameters.to_string().len();
-    u32::try_from(bytes / 4)
-        .unwrap_or(u32::MAX)
-        .saturating_add(AROUND)
-}
-
-/// Tokens of `{"type":"function","function":{"name":…,"description":…,"parameters":…}}` besides the values.
-const AROUND: u32 = 12;
-
 fn candidate(tool: &Arc<dyn Tool>) -> Candidate {
     let spec = tool.spec();
     let properties = spec.parameters["properties"].as_object();
@@ -118,7 +106,7 @@ fn candidate(tool: &Arc<dyn Tool>) -> Candidate {
     let words = std::iter::once(spec.description.clone()).chain(arguments);
     Candidate {
         words: words.collect::<Vec<_>>().join(" "),
-        tokens: spec_tokens(&spec),
+        tokens: estimate_tool(&spec),
         name: spec.name,
     }
 }

@@ -30,6 +30,18 @@ pub enum EchoState {
 }
 
 impl EchoState {
+    /// For people and scripts.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Learning => "learning",
+            Self::Converged => "converged",
+            Self::Inaudible => "inaudible",
+            Self::NotConverged => "not_converged",
+        }
+    }
+
     /// Whether speech while we speak may be taken for the user's.
     #[must_use]
     pub const fn trusts_speech(self) -> bool {

@@ -14,6 +14,7 @@ use super::super::Setting;
 use super::super::console::Console;
 use super::super::failure::Failure;
 use super::{client, supervisor};
+use crate::daemon::desk::beginning::of_instructions;
 use crate::gateway::residency::{Event, Kind, Owner, Phase};
 use crate::gateway::servers::ServerSettings;
 use crate::gateway::supervisor::{Supervisor, Told};
@@ -52,7 +53,7 @@ pub(super) fn run(
     console: &mut Console<'_>,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<()> {
-    let mut steward = supervisor(setting)?;
+    let mut steward = supervisor(setting, of_instructions())?;
     let kinds: Vec<Kind> = Kind::ALL
         .into_iter()
         .filter(|kind| args.only.is_none_or(|only| only == *kind))
@@ -155,6 +156,11 @@ async fn make_resident(
         .into_iter()
         .filter_map(|told| match told {
             Told::Trouble(words) => Some(words),
+            Told::NoMemory { need, free, .. } => Some(format!(
+                "it needs {} of memory, and {} are free",
+                human(need),
+                human(free)
+            )),
             _ => None,
         })
         .collect();
@@ -285,7 +291,7 @@ async fn both(
     } else {
         Kind::Mlx
     };
-    let mut other = supervisor(setting)?;
+    let mut other = supervisor(setting, of_instructions())?;
     if let Err(error) = make_resident(&mut other, second, args).await {
         return Ok(json!({ "error": error.to_string() }));
     }

@@ -92,6 +92,8 @@ struct Memory {
     /// The most that was seen after that.
     most_bytes: u64,
     at_end_bytes: u64,
+    /// Processor time of the gateway for one of them: what it costs whatever else the machine does.
+    cpu_ms_each: f64,
 }
 
 /// Runs the verb.
@@ -230,6 +232,7 @@ async fn memory(
     gateway: &Gateway,
 ) -> anyhow::Result<Memory> {
     let at_start_bytes = gateway.resident()?;
+    let worked = gateway.cpu_seconds()?;
     let (mut warm_bytes, mut most_bytes) = (0, 0);
     let began = clock.now();
     let slices = 20;
@@ -253,8 +256,10 @@ async fn memory(
         }
         most_bytes = most_bytes.max(now);
     }
+    let requests = requests.div_ceil(slices * CROWD) * slices * CROWD;
     Ok(Memory {
-        requests: requests.div_ceil(slices * CROWD) * slices * CROWD,
+        requests,
+        cpu_ms_each: (gateway.cpu_seconds()? - worked) * 1e3 / requests as f64,
         seconds: clock.now().since(began).as_secs_f64(),
         at_start_bytes,
         warm_bytes,
@@ -303,9 +308,10 @@ fn table(found: &Found) -> String {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(
             out,
-            "\nmemory over {} requests ({:.0} s): {:.1} MiB at start, {:.1} warm, {:.1} at most, {:.1} at the end",
+            "\nmemory over {} requests ({:.0} s, {:.3} ms of processor time each): {:.1} MiB at start, {:.1} warm, {:.1} at most, {:.1} at the end",
             memory.requests,
             memory.seconds,
+            memory.cpu_ms_each,
             mib(memory.at_start_bytes),
             mib(memory.warm_bytes),
             mib(memory.most_bytes),
@@ -364,16 +370,29 @@ impl Gateway {
     }
 
     /// As the system's own tool tells it.
-    fn resident(&self) -> anyhow::Result<u64> {
+    fn told(&self, what: &str) -> anyhow::Result<String> {
         let pid = self.child.id().to_string();
-        let told = Command::new("ps")
-            .args(["-o", "rss=", "-p", &pid])
-            .output()?;
-        let kib: u64 = String::from_utf8_lossy(&told.stdout)
-            .trim()
+        let told = Command::new("ps").args(["-o", what, "-p", &pid]).output()?;
+        Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    }
+
+    fn resident(&self) -> anyhow::Result<u64> {
+        let kib: u64 = self
+            .told("rss=")?
             .parse()
             .context("`ps` does not tell the gateway's memory")?;
         Ok(kib * 1_024)
+    }
+
+    /// Processor time so far, to a second or better: "1:02.34" on macOS, "00:01:02" on Linux.
+    fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let told = self.told("time=")?;
+        told.split([':', '-']).try_fold(0.0, |seconds, part| {
+            let part: f64 = part
+                .parse()
+                .context("`ps` does not tell the gateway's processor time")?;
+            Ok(seconds * 60.0 + part)
+        })
     }
 }
 

@@ -133,7 +133,7 @@ impl Scene {
             )
             .into());
         };
-        Ok(backend::mlx(server, model))
+        Ok(backend::mlx(server, model, self.config.llm.ollama.num_ctx))
     }
 
     /// Tells what of this shell the service will not have.

@@ -4,15 +4,12 @@ use jiff::ZonedDateTime;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Conductor, News};
-use crate::control::{
-    Answer, BackendStatus, Call, Command, HotkeyStatus, MemoryStatus, Refused, Status, WakeStatus,
-    key_name,
-};
+use crate::control::{Answer, Call, Command, HotkeyStatus, Refused, key_name};
 use crate::daemon::desk::Wish;
 use crate::daemon::reload::{Asker, Handle};
 use crate::daemon::switches::Switches;
 use crate::dialogue::{Event, Key, WaitReason};
-use crate::platform;
+use crate::gateway::residency::Kind;
 use crate::platform::clock;
 use crate::private::Private;
 use crate::time::Mono;
@@ -93,8 +90,23 @@ impl Remote {
         self.turns += 1;
     }
 
+    /// What the daemon is doing, as it was noted last.
+    pub(super) const fn state(&self) -> &'static str {
+        self.state
+    }
+
+    /// Since when, RFC 3339.
+    pub(super) fn since(&self) -> String {
+        self.since.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+    }
+
+    /// Turns that were recorded.
+    pub(super) const fn turns(&self) -> u64 {
+        self.turns
+    }
+
     /// What the daemon is doing, by what the dialogue waits for.
-    fn state(&self, waiting: WaitReason) -> &'static str {
+    fn doing(&self, waiting: WaitReason) -> &'static str {
         match (waiting, self.source) {
             (WaitReason::UserToFinish, _) => "hearing",
             (WaitReason::Transcript, _) => "transcribing",
@@ -112,7 +124,7 @@ impl Remote {
 impl Conductor {
     /// Notes since when the daemon does what it does; after every change.
     pub(super) fn note_state(&mut self) {
-        let state = self.remote.state(self.dialogue.waiting_for());
+        let state = self.remote.doing(self.dialogue.waiting_for());
         if state != self.remote.state {
             self.remote.state = state;
             self.remote.since = clock::wall();
@@ -132,6 +144,7 @@ impl Conductor {
                 Ok(Answer::OffRecord { off_record })
             }
             Command::Key(key) => self.key(key).map(|()| Answer::Key { ptt: key_name(key) }),
+            Command::Backend(wanted) => self.change_backend(wanted),
             Command::Stop => {
                 self.dispatch(Event::Stop);
                 Ok(Answer::Stopped { stopped: true })
@@ -156,6 +169,19 @@ impl Conductor {
             };
             asker.send(Err(refused)).ok();
         }
+    }
+
+    /// Has the keeper of the model change the backend; how that ends is told by the status.
+    fn change_backend(&self, wanted: Option<Kind>) -> Result<Answer, Refused> {
+        let change = self.desk.keeper().and_then(|keeper| keeper.change(wanted));
+        change
+            .map(|change| Answer::Changing { change })
+            .ok_or_else(|| Refused {
+                kind: "not_managed".to_owned(),
+                message: "the daemon keeps no backend, or is busy changing it".to_owned(),
+                next: "set llm.manage to \"ask\" or \"yes\" and restart it, or try again"
+                    .to_owned(),
+            })
     }
 
     /// The push-to-talk key.
@@ -224,41 +250,6 @@ impl Conductor {
         match wish {
             Wish::OffRecord(off_record) => self.set_off_record(off_record),
             Wish::Mute => self.mute(true),
-        }
-    }
-
-    fn status(&self) -> Status {
-        let names = self.effectors.names();
-        let backend = self.desk.backend_info().map(|info| BackendStatus {
-            name: info.name.to_owned(),
-            model: info.model,
-            resident_bytes: None,
-        });
-        Status {
-            state: self.remote.state.to_owned(),
-            since: self
-                .remote
-                .since
-                .strftime("%Y-%m-%dT%H:%M:%S%.3f%:z")
-                .to_string(),
-            input: names.input.clone(),
-            output: names.output.clone(),
-            stt_model: names.model.clone(),
-            backend,
-            memory: MemoryStatus {
-                total_bytes: platform::total_memory_bytes(),
-                daemon_bytes: platform::own_memory_bytes(),
-            },
-            muted: self.remote.switches.muted(),
-            off_record: self.remote.switches.off_record(),
-            uptime_s: self.clock.now().since(self.remote.started).as_secs(),
-            turns: self.remote.turns,
-            wake: WakeStatus {
-                phrase: self.remote.phrase.clone(),
-                hotkey: self.remote.hotkey.clone(),
-            },
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::agent::consent::{Permission, Permissions};
+use crate::agent::prompt;
 use crate::agent::tools::Toolbox;
 use crate::agent::tools::select::Selection;
-use crate::config::tools;
+use crate::config::tools::Tools;
 use crate::daemon::tools::Registry;
 
 /// See the module.
@@ -15,6 +16,8 @@ pub(super) struct Equipment {
     permissions: Permissions,
     registry: Option<Arc<Registry>>,
     selection: Selection,
+    /// Nothing that the user says is to be written down.
+    off_record: bool,
 }
 
 impl Equipment {
@@ -34,19 +37,36 @@ impl Equipment {
     }
 
     /// Other rules for the tools of the settings.
-    pub(super) fn take_over(&self, rules: &tools::Tools) {
+    pub(super) fn take_over(&self, rules: &Tools) {
         if let Some(registry) = &self.registry {
             registry.take_over(rules);
         }
     }
 
-    /// What is offered for `question`, and what each may do: the laid ones always, the others as far as their budget goes;
-    /// `off_record` none of ours that writes words down.
-    pub(super) fn offer(&mut self, question: &str, off_record: bool) -> (Toolbox, Permissions) {
+    /// The tools of the settings.
+    pub(super) fn registry(&self) -> Option<Arc<Registry>> {
+        self.registry.clone()
+    }
+
+    /// Off the record none of ours is offered that writes words down.
+    pub(super) const fn off_record(&mut self, off: bool) {
+        self.off_record = off;
+    }
+
+    /// A tool was called: it stays on offer longer.
+    pub(super) fn used(&mut self, name: &str) {
+        self.selection.used(name);
+    }
+
+    /// What is offered for `question` beside the static prompt `system`, and what each may do: the laid ones always, the
+    /// others as far as their budget and that of the whole beginning go.
+    pub(super) fn offer(&mut self, question: &str, system: &str) -> (Toolbox, Permissions) {
         let Some(registry) = &self.registry else {
             return (self.laid.clone(), self.permissions.clone());
         };
-        let budget = registry.budget_tokens();
+        let laid = prompt::estimate_tools(&self.laid.specs());
+        let left = prompt::tool_budget(system).saturating_sub(laid);
+        let budget = registry.budget_tokens().min(left);
         let chosen = registry
             .toolbox()
             .select(&mut self.selection, question, budget);
@@ -55,7 +75,7 @@ impl Equipment {
             let name = tool.spec().name;
             rules.extend(self.permissions.of(&name).map(|rule| (name, rule)));
         }
-        let silent = |name: &str| !(off_record && WRITERS.contains(&name));
+        let silent = |name: &str| !(self.off_record && WRITERS.contains(&name));
         let chosen = Toolbox::new(
             chosen
                 .all()
@@ -66,11 +86,7 @@ impl Equipment {
         );
         for tool in chosen.all() {
             let name = tool.spec().name;
-            let rule = registry.permission(&name).map(|rule| match rule {
-                tools::Permission::Allow => Permission::Allow,
-                tools::Permission::Ask => Permission::Ask,
-                tools::Permission::Deny => Permission::Deny,
-            });
+            let rule = registry.permission(&name);
             rules.extend(rule.map(|rule| (name, rule)));
         }
         let all = self.laid.all().iter().chain(chosen.all()).cloned();

@@ -29,6 +29,7 @@ impl Desk {
 
     /// The record is switched off (`true`) or on again.
     pub fn off_record(&mut self, off: bool) {
+        super::lock(&self.equipment).off_record(off);
         match (off, self.set_aside.take()) {
             (true, None) => {
                 self.set_aside = Some(SetAside {
@@ -45,6 +46,7 @@ impl Desk {
                 self.in_conversation = false;
                 // The turn that is under way was begun off the record: it must not be remembered when it ends.
                 self.asked = None;
+                self.note_history();
             }
         }
     }

@@ -12,13 +12,14 @@ impl Desk {
     /// between any two of them, and from the last one until `now_ms` (milliseconds since 1970), not more than
     /// [`crate::config::resolved::Persona::resume`] passed. Only what was heard of an answer was said. Returns how many.
     pub fn resume(&mut self, turns: &[StoredTurn], now_ms: i64) -> usize {
-        let conversation = conversation(turns, now_ms, self.persona.resume);
+        let conversation = conversation(turns, now_ms, super::lock(&self.persona).resume);
         for stored in conversation.iter().rev() {
             let turn = &stored.turn;
             let moment = prompt::moment(&stored.began.zoned());
             let message = prompt::question(turn.asked.as_str(), Some(&moment));
             self.history.push(message, turn.heard.as_str());
         }
+        self.note_history();
         if let Some(newest) = conversation.first() {
             self.last_reply = Some(newest.turn.replied.as_str().to_owned());
         }

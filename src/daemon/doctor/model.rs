@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 
 use super::{Check, Setup, backends, keys};
-use crate::agent::prompt;
+use crate::agent::prompt::{self, History, SYSTEM};
 use crate::config::Config;
 use crate::daemon::parts;
 use crate::llm::{Delta, LlmBackend, LlmError, Usage};
@@ -68,7 +68,7 @@ pub async fn probe(config: &Config) -> Result<Probe, NoProbe> {
 async fn ask(backend: &dyn LlmBackend) -> Result<Reply, NoProbe> {
     let failed = |error: LlmError| NoProbe::Failed(error.to_string());
     let work = async {
-        let mut request = prompt::warm_up();
+        let mut request = prompt::warm_up(SYSTEM, Vec::new(), &History::default());
         // A model that thinks begins with it.
         request.max_tokens = 24;
         let mut deltas = backend.chat(request).await.map_err(failed)?;

@@ -1,13 +1,16 @@
 //! The memory plan of this machine: what its settings and its files ask for.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::model::{library, llm_settings};
 use crate::config::resolved::{Backend, Llm};
 use crate::config::{Config, Places};
+use crate::gateway::residency::Kind;
+use crate::gateway::supervisor::Need;
 use crate::llm::weights::{self, Weighed, WeightsError};
 use crate::memory::plan::{self, Speech, Wanted, speech_budget};
-use crate::memory::server::{self, Tuning};
+use crate::memory::server::{self, Engine, Tuning};
 use crate::memory::voice::WhisperShape;
 use crate::memory::{GIB, Plan};
 use crate::models::manifest::{Languages, ModelInfo};
@@ -106,6 +109,31 @@ pub async fn configured_llm(settings: &Llm) -> Option<plan::Llm> {
         .await
         .inspect_err(|error| tracing::debug!(%error, "the language model cannot be weighed"))
         .ok()
+}
+
+/// What the server of that kind would need at the least, in bytes: the configured model with a lean prompt cache and the
+/// smallest context that Hark works with. `None` where the settings name none, or it can only be weighed by loading it.
+pub async fn least_need(settings: &Llm, kind: Kind) -> Option<u64> {
+    let (name, engine) = match kind {
+        Kind::Mlx => (settings.mlx.model.clone()?, Engine::Mlx),
+        Kind::Ollama => (settings.ollama.model.clone()?, Engine::LlamaCpp),
+    };
+    let found = weights::find(&name, &llm_settings(settings).ollama)
+        .await
+        .inspect_err(|error| tracing::debug!(%error, "the language model cannot be weighed"))
+        .ok()?;
+    let tuning = Tuning::lean(engine, SMALLEST_CONTEXT);
+    Some(server::sum(&server::terms(&found.shape, engine, tuning)))
+}
+
+/// [`least_need`] as the supervisor asks for it.
+#[must_use]
+pub fn need(settings: &Llm) -> Need {
+    let settings = Arc::new(settings.clone());
+    Arc::new(move |kind| {
+        let settings = Arc::clone(&settings);
+        Box::pin(async move { least_need(&settings, kind).await })
+    })
 }
 
 /// What a speech model may take on this machine, in bytes: by the plan, see [`speech_budget`]. The language model counts

@@ -11,8 +11,8 @@ pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
 pub use log::{StoreHandle, keep_one, last_turns, store};
 pub use memory::speech_memory;
 pub use model::{
-    WakeWord, backend, is_starter, library, llm_settings, speech_model, transcriber, wake_word,
-    whisper,
+    WakeWord, backend, is_starter, library, lighter_speech_model, llm_settings, speech_loader,
+    speech_model, transcriber, wake_word, whisper,
 };
 pub use notebook::notebook;
 pub use sound::{

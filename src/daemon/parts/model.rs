@@ -16,9 +16,9 @@ use crate::llm::ollama::OllamaSettings;
 use crate::llm::openai::OpenAiSettings;
 use crate::llm::openclaw::{OpenClaw, OpenClawSettings};
 use crate::models::{self, Library};
-use crate::transcribe::Transcriber;
-use crate::transcribe::thread::WhisperThread;
+use crate::transcribe::thread::{Loader, WhisperThread};
 use crate::transcribe::whisper::{Whisper, WhisperSettings};
+use crate::transcribe::{TranscribeError, Transcriber};
 
 /// The model files of this machine.
 #[must_use]
@@ -106,6 +106,41 @@ pub fn wake_word(config: &Config, places: &Places) -> Option<WakeWord> {
             None
         }
     }
+}
+
+/// Name and file of the best speech model here that takes less memory than the one in use; `None` where there is none.
+#[must_use]
+pub fn lighter_speech_model(
+    config: &Config,
+    places: &Places,
+) -> Option<(String, std::path::PathBuf)> {
+    let (name, _) = speech_model(config, places).ok()?;
+    let in_use = models::manifest::find(&name)?;
+    let room = in_use.memory_bytes.checked_sub(1)?;
+    let (info, path) = library(places).best(&config.stt.language, room).ok()?;
+    // Where nothing fits the bundled one is named, whatever it takes.
+    (info.memory_bytes <= room).then(|| (info.name.clone(), path))
+}
+
+/// What loads that model, or the one of the settings where none is given.
+#[must_use]
+pub fn speech_loader(
+    config: &Config,
+    places: &Places,
+    model: Option<(String, std::path::PathBuf)>,
+) -> Loader {
+    let (config, places) = (config.clone(), places.clone());
+    Box::new(move || {
+        let found = match model {
+            Some(found) => found,
+            None => speech_model(&config, &places).map_err(|error| TranscribeError::Model {
+                path: places.state.join("models"),
+                reason: error.to_string(),
+            })?,
+        };
+        let whisper = Whisper::load(&found.0, &found.1, WhisperSettings::default())?;
+        Ok(Box::new(whisper) as Box<dyn Transcriber>)
+    })
 }
 
 /// Whether the speech model in use is the bundled one.

@@ -293,6 +293,8 @@ pub struct Speaker {
     pub thread: SpeakerHandle,
     /// The loudspeaker or file.
     pub name: String,
+    /// Languages that the voice can be switched to.
+    pub languages: Vec<String>,
 }
 
 /// Opens voice and output and starts the speaking thread; what it tells goes into the inbox.
@@ -308,6 +310,7 @@ pub fn speaker(
 ) -> anyhow::Result<Speaker> {
     let (sink, name) = sink(output, clock, tap.as_ref())?;
     let synthesizer = voice(config)?;
+    let languages = synthesizer.languages();
     let on_event = Box::new(move |event| {
         // After the conductor's end nobody wants to know.
         reports.blocking_send(Report::Speaker(event)).ok();
@@ -335,6 +338,7 @@ pub fn speaker(
             mending: Arc::default(),
         },
         name,
+        languages,
     })
 }
 

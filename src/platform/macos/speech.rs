@@ -20,7 +20,7 @@ use objc2_avf_audio::{
 };
 use objc2_foundation::NSString;
 
-use crate::platform::speech::{OnSamples, SystemVoiceError, Utterance};
+use crate::platform::speech::{InstalledVoice, OnSamples, SystemVoiceError, Utterance};
 
 thread_local! {
     /// Filled on the main thread only: every access is inside work of the main queue.
@@ -43,6 +43,16 @@ impl Voice {
         // The first utterance loads the voice; a stop alone makes no sound and moves that wait to the start.
         start(".".to_owned(), None, 1.0);
         Some(Self(()))
+    }
+
+    pub(in crate::platform) fn installed(&self) -> Vec<InstalledVoice> {
+        let (found, voices) = sync_channel(1);
+        DispatchQueue::main().exec_async(move || {
+            if found.try_send(installed()).is_err() {
+                tracing::debug!("the list of voices came too late");
+            }
+        });
+        voices.recv_timeout(LIST_LIMIT).unwrap_or_default()
     }
 
     pub(in crate::platform) fn say(
@@ -151,6 +161,21 @@ fn forward(replies: &SyncSender<Reply>, reply: Reply) {
     }
 }
 
+/// Runs on the main thread.
+fn installed() -> Vec<InstalledVoice> {
+    // SAFETY: a class method and properties of the installed voices, read on the main thread.
+    unsafe {
+        AVSpeechSynthesisVoice::speechVoices()
+            .iter()
+            .map(|voice| InstalledVoice {
+                name: voice.name().to_string(),
+                identifier: voice.identifier().to_string(),
+                language: voice.language().to_string(),
+            })
+            .collect()
+    }
+}
+
 /// By identifier, then by name, then by language.
 fn find_voice(name: &str) -> Option<Retained<AVSpeechSynthesisVoice>> {
     let wanted = NSString::from_str(name);
@@ -219,6 +244,9 @@ unsafe fn collect<T: Copy>(
 
 /// Buffers that may wait for the speaking thread: minutes of speech, at 20 to 200 ms each.
 const PENDING_BUFFERS: usize = 4096;
+
+/// How long the list of voices may take: the main thread is idle but for speech.
+const LIST_LIMIT: Duration = Duration::from_secs(3);
 
 /// Without a sample for this long the main loop is taken for dead. Loading a large voice takes a few seconds.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);

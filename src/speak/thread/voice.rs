@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub(super) turn: TurnId,
     pub(super) seq: ChunkSeq,
     pub(super) text: Private<String>,
+    /// See [`crate::flow::ReplyChunk::language`].
+    pub(super) language: Option<Arc<str>>,
 }
 
 /// What the thread is told.
@@ -94,6 +96,7 @@ impl Voice {
             clock,
             silenced,
             made: sender,
+            language: None,
         };
         let thread = Builder::new()
             .name("speak-voice".to_owned())
@@ -159,6 +162,8 @@ struct Maker {
     clock: Clock,
     silenced: Silenced,
     made: SyncSender<Output>,
+    /// What the synthesizer was last told to speak.
+    language: Option<Arc<str>>,
 }
 
 impl Maker {
@@ -168,6 +173,8 @@ impl Maker {
                 Order::Make(job) => job,
                 Order::Change(synthesizer) => {
                     self.synthesizer = synthesizer;
+                    // It speaks its own language until it is told another.
+                    self.language = None;
                     continue;
                 }
             };
@@ -187,6 +194,15 @@ impl Maker {
 
     /// Makes one clause; tells what failed.
     fn make(&mut self, job: &Job) -> Option<SpeakFailure> {
+        if job.language != self.language {
+            self.language.clone_from(&job.language);
+            let known = self.synthesizer.set_language(job.language.as_deref());
+            tracing::debug!(
+                language = job.language.as_deref(),
+                known,
+                "the voice changes its language"
+            );
+        }
         let mut clause = ClauseMaker {
             job,
             made: &self.made,

@@ -88,7 +88,8 @@ impl Shared {
 pub struct Servers {
     all: Vec<Arc<Shared>>,
     stop: CancellationToken,
-    tasks: JoinSet<()>,
+    /// Taken by whoever ends them.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Servers {
@@ -118,7 +119,11 @@ impl Servers {
                 stop.clone(),
             ));
         }
-        Self { all, stop, tasks }
+        Self {
+            all,
+            stop,
+            tasks: Mutex::new(tasks),
+        }
     }
 
     /// The tools of the servers that answer, in the order of the settings and of each server's own list.
@@ -157,10 +162,12 @@ impl Servers {
         tokio::time::timeout(limit, all).await.ok();
     }
 
-    /// Ends the servers: they are asked to, and killed after a moment.
-    pub async fn close(mut self) {
+    /// Ends the servers: they are asked to, and killed after a moment. Waits until they are gone.
+    pub async fn close(&self) {
         self.stop.cancel();
-        while self.tasks.join_next().await.is_some() {}
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
     }
 }
 
