@@ -268,9 +268,9 @@ fn load(
 ) -> Result<(), TranscribeError> {
     let (told, ended) = channel();
     exchange.load(Box::new(move || loaded), move |loaded| {
-        told.send(loaded).unwrap()
+        told.send(loaded).expect("the test listens")
     });
-    ended.recv_timeout(PATIENCE).unwrap()
+    ended.recv_timeout(PATIENCE).expect("the thread loads")
 }
 
 #[test]
