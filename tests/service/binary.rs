@@ -182,6 +182,29 @@ fn without_a_service_manager_or_an_installation_the_next_step_is_named() {
 }
 
 #[test]
+fn a_file_that_the_service_manager_has_not_loaded_is_told_as_that() {
+    if cfg!(target_os = "macos") {
+        println!("skipped: this machine's service manager is launchd, see launchd.rs");
+        return;
+    }
+    let home = Home::new();
+    home.script(
+        "systemctl",
+        "echo 'Failed to connect to bus: No such file or directory' >&2; exit 1",
+    );
+    assert_eq!(home.hark(&["service", "install"]).status.code(), Some(1));
+    let told = home.hark(&["service", "status"]);
+    assert_eq!(told.status.code(), Some(3));
+    assert!(
+        text(&told.stdout).contains("installed, and not loaded"),
+        "{}",
+        text(&told.stdout)
+    );
+    let doctor = text(&home.hark(&["doctor"]).stdout);
+    assert!(doctor.contains("has not loaded it"), "{doctor}");
+}
+
+#[test]
 fn print_shows_either_file_on_any_system_and_a_dry_run_changes_nothing() {
     let home = Home::new();
     let plist = home.hark(&["service", "print", "--platform", "launchd"]);

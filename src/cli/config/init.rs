@@ -95,7 +95,7 @@ impl<'a> Interview<'a> {
         write!(console.err, "Looking for model servers ...")?;
         console.err.flush()?;
         let found = survey::look(&self.config, self.places);
-        writeln!(console.err, "\r{}", servers(&found))?;
+        writeln!(console.err, "\r\x1b[K{}", servers(&found))?;
         self.backend(&found, console)?;
         self.put(
             "stt.language",

@@ -400,7 +400,11 @@ fn status(scene: &Scene, as_json: bool, console: &mut Console<'_>) -> anyhow::Re
         writeln!(console.out, "{}", json!({"jobs": jobs}))?;
     } else {
         for (name, file, state) in &found {
-            writeln!(console.out, "{}: {}", name.description(), words(*state))?;
+            let words = match state {
+                State::Unknown if file.exists() => NOT_LOADED.to_owned(),
+                state => words(*state),
+            };
+            writeln!(console.out, "{}: {words}", name.description())?;
             if file.exists() {
                 writeln!(console.out, "  {}", file.display())?;
             }
@@ -409,6 +413,10 @@ fn status(scene: &Scene, as_json: bool, console: &mut Console<'_>) -> anyhow::Re
     let hark = found.first().map(|(_, _, state)| *state);
     match hark {
         Some(State::Running { .. } | State::Changing) => Ok(()),
+        Some(State::Unknown) if found[0].1.exists() => Err(not_up(
+            "Hark is installed, and the service manager has not loaded it",
+            "hark service install, in your own session",
+        )),
         Some(State::Unknown) => Err(not_up(
             "Hark is not installed as a service",
             "hark service install",
@@ -420,6 +428,8 @@ fn status(scene: &Scene, as_json: bool, console: &mut Console<'_>) -> anyhow::Re
         _ => Err(not_up("Hark does not run", "hark service start")),
     }
 }
+
+const NOT_LOADED: &str = "installed, and not loaded by the service manager";
 
 fn not_up(what: &str, next: &str) -> anyhow::Error {
     Failure {

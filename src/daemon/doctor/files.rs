@@ -26,6 +26,18 @@ pub fn checks(setup: &Setup) -> Vec<Check> {
 fn state_folder(setup: &Setup) -> Check {
     const NAME: &str = "state_folder";
     let state = setup.places.state.clone();
+    let first = state.ancestors().find(|path| path.exists());
+    if let Some(file) = first.filter(|path| !path.is_dir()) {
+        let shown = shell(file);
+        return Check::warn(
+            NAME,
+            format!(
+                "{} is a file, where Hark needs a folder: nothing can be kept",
+                file.display()
+            ),
+            format!("move it away: `mv {shown} {shown}.file`"),
+        );
+    }
     let place = existing(&state);
     let work = place.clone();
     let mend = format!(
