@@ -26,7 +26,9 @@ use super::decision::Decision;
 use super::journal::Journal;
 use super::prompt::{History, assemble, estimate_messages, estimate_tools};
 use super::tools::Toolbox;
-use crate::llm::{BackendInfo, FinishReason, LlmBackend, LlmError, Message, ToolSpec, Usage};
+use crate::llm::{
+    BackendInfo, ChatRequest, FinishReason, LlmBackend, LlmError, Message, ToolSpec, Usage,
+};
 use crate::private::Private;
 use round::{Round, Trouble};
 
@@ -309,25 +311,37 @@ impl Run {
 
     /// The messages within `budget`; the history is shortened for good.
     fn messages(&mut self, budget: u32) -> Vec<Message> {
-        let question = || self.ask.question.clone();
-        let fixed = assemble(&self.ask.system, &History::default(), question());
-        let fixed = estimate_messages(&fixed).saturating_add(estimate_tools(&self.specs));
-        let dropped = self.ask.history.fit(budget.saturating_sub(fixed));
-        if dropped > 0 {
-            tracing::info!(
-                dropped,
-                kept = self.ask.history.len(),
-                "old turns no longer fit the prompt"
-            );
-        }
-        assemble(
-            &self.ask.system,
-            &self.ask.history,
-            self.ask.question.clone(),
-        )
+        fitted(&mut self.ask, &self.specs, budget)
     }
 
     async fn tell(&self, event: AgentEvent) -> Result<(), Stop> {
         self.events.send(event).await.map_err(|_| Stop::Abandoned)
     }
+}
+
+/// The first request of a reply to `ask`, whose history is shortened to fit: what a model is given that shall be ready for
+/// the reply.
+pub fn opening(ask: &mut Ask) -> ChatRequest {
+    let tools = ask.tools.specs();
+    let limits = ask.limits;
+    ChatRequest {
+        messages: fitted(ask, &tools, limits.prompt_tokens),
+        tools,
+        max_tokens: limits.max_tokens,
+        temperature: limits.temperature,
+    }
+}
+
+fn fitted(ask: &mut Ask, specs: &[ToolSpec], budget: u32) -> Vec<Message> {
+    let fixed = assemble(&ask.system, &History::default(), ask.question.clone());
+    let fixed = estimate_messages(&fixed).saturating_add(estimate_tools(specs));
+    let dropped = ask.history.fit(budget.saturating_sub(fixed));
+    if dropped > 0 {
+        tracing::info!(
+            dropped,
+            kept = ask.history.len(),
+            "old turns no longer fit the prompt"
+        );
+    }
+    assemble(&ask.system, &ask.history, ask.question.clone())
 }

@@ -1,6 +1,6 @@
 //! `hark listen`: what the microphone hears, as text, a line an utterance; nothing is answered or kept.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use super::Setting;
 use super::waiting::Waiting;
@@ -16,7 +16,7 @@ pub struct ListenArgs {
     /// Reads a file as fast as it can be transcribed
     #[arg(long)]
     fast: bool,
-    /// Prints JSON Lines: `transcript` events
+    /// Prints JSON Lines: `partial` and `transcript` events
     #[arg(long)]
     json: bool,
 }
@@ -35,6 +35,7 @@ pub fn run(args: &ListenArgs, setting: &Setting) -> anyhow::Result<()> {
     };
     let json = args.json;
     let mut waiting = Waiting::begin("loading the speech model and opening the input");
+    let screen = std::io::stdout().is_terminal();
     crate::daemon::hear::hear(hearing, &mut |event: HearEvent<'_>| {
         let mut out = std::io::stdout();
         waiting.over();
@@ -48,7 +49,13 @@ pub fn run(args: &ListenArgs, setting: &Setting) -> anyhow::Result<()> {
                 crate::daemon::events::News::Transcript { text, start, .. }
                     if !text.as_str().is_empty() =>
                 {
-                    writeln!(out, "{start:>8.2}  {}", text.as_str())
+                    // Over the words that were shown while they were being said.
+                    let clear = if screen { "\r\x1b[K" } else { "" };
+                    writeln!(out, "{clear}{start:>8.2}  {}", text.as_str())
+                }
+                crate::daemon::events::News::Partial { text } if screen => {
+                    write!(out, "\r\x1b[K       …  {}", text.as_str())?;
+                    out.flush()
                 }
                 _ => Ok(()),
             },

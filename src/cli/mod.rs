@@ -356,6 +356,7 @@ fn with_config(verb: Verb, setting: &Setting) -> anyhow::Result<()> {
 /// What `hark transcribe` does unless its flags say otherwise.
 fn transcribe_defaults(config: &Config) -> transcribe::Defaults {
     transcribe::Defaults {
+        hints: config.stt.hints.clone(),
         model: config
             .stt
             .model

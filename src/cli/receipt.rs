@@ -60,9 +60,13 @@ pub fn render(receipt: &Receipt) -> String {
         writeln!(text, "  prompt              {prompt} tokens{cached}")
             .expect("writing to a string cannot fail");
     }
-    if receipt.speculation != Speculation::None {
-        writeln!(text, "  speculation         {:?}", receipt.speculation)
-            .expect("writing to a string cannot fail");
+    let speculation = match receipt.speculation {
+        Speculation::None => None,
+        Speculation::Hit => Some("begun in your pause, and right"),
+        Speculation::Miss => Some("begun in your pause, and begun again"),
+    };
+    if let Some(told) = speculation {
+        writeln!(text, "  {told}").expect("writing to a string cannot fail");
     }
     text
 }

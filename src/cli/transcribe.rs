@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,10 +13,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::audio::decode::{DecodeError, Input, Mono, decode_mono};
+use crate::hearing::stretches::stretches;
+use crate::hearing::vad::SileroVad;
 use crate::models::{Library, ModelError};
 use crate::time::{SAMPLE_RATE, samples_to_duration};
 use crate::transcribe::subtitles;
-use crate::transcribe::whisper::{Whisper, WhisperSettings};
+use crate::transcribe::whisper::{EncoderContext, Whisper, WhisperSettings};
 use crate::transcribe::{Abort, TranscribeError, TranscribeOptions, Transcription};
 
 /// Transcribes audio files.
@@ -39,6 +42,10 @@ pub struct Args {
     /// Language of the speech (en, de, …), or "auto" with a multilingual model.
     #[arg(long)]
     pub language: Option<String>,
+    /// Reads the whole file with the model's full context, silence included, instead of each utterance by itself: as the
+    /// models were trained, and several times slower.
+    #[arg(long)]
+    pub full_context: bool,
 }
 
 /// What is printed.
@@ -61,6 +68,8 @@ pub struct Defaults {
     pub model: String,
     /// `stt.language`.
     pub language: String,
+    /// `stt.hints`.
+    pub hints: Vec<String>,
     /// What the memory plan leaves to the speech model, for `auto`.
     pub memory_bytes: u64,
 }
@@ -169,12 +178,21 @@ pub fn transcribe_files(
     let options = options(args, defaults)?;
     let asked = args.model.as_ref().unwrap_or(&defaults.model);
     let (name, path) = choose(asked, library, &options.language, defaults)?;
-    let mut whisper = Whisper::load(&name, &path, WhisperSettings::default())?;
+    let settings = WhisperSettings {
+        context: if args.full_context {
+            EncoderContext::Full
+        } else {
+            EncoderContext::Fitted
+        },
+        ..WhisperSettings::default()
+    };
+    let mut whisper = Whisper::load(&name, &path, settings)?;
+    whisper.set_hints(None, &defaults.hints);
     whisper.check_language(&options.language)?;
     let mut records = Vec::new();
     let mut failed = 0;
     for file in &args.files {
-        match one_file(file, &mut whisper, &options, streams) {
+        match one_file(file, &mut whisper, &options, args.full_context, streams) {
             Ok((done, damaged)) => {
                 failed += usize::from(damaged);
                 if args.format == OutputFormat::Json {
@@ -273,6 +291,7 @@ fn one_file(
     file: &Path,
     whisper: &mut Whisper,
     options: &TranscribeOptions,
+    whole: bool,
     streams: &mut Streams<'_>,
 ) -> Result<(Done, bool), FileError> {
     let shown = shown(file);
@@ -289,8 +308,13 @@ fn one_file(
         "transcribing",
     );
     bar.set_length(samples.len() as u64);
+    let parts = if whole {
+        std::iter::once(0..samples.len()).collect()
+    } else {
+        utterances(&samples)
+    };
     let result = whisper
-        .transcribe_long(&samples, options, &Abort::default(), &mut |done| {
+        .transcribe_stretches(&samples, &parts, options, &Abort::default(), &mut |done| {
             bar.set_position(done as u64)
         })
         .map_err(|reason| FileError::Transcribe {
@@ -308,6 +332,21 @@ fn one_file(
         },
         damage.is_some(),
     ))
+}
+
+/// The utterances of a recording; all of it where nobody is found to speak (singing, whispering): the model decides.
+fn utterances(samples: &[f32]) -> Vec<Range<usize>> {
+    let found = match SileroVad::new() {
+        Ok(mut vad) => stretches(samples, &mut vad),
+        Err(error) => {
+            tracing::warn!(%error, "the file is read as a whole");
+            Vec::new()
+        }
+    };
+    if found.is_empty() {
+        return std::iter::once(0..samples.len()).collect();
+    }
+    found
 }
 
 fn decoded(file: &Path, shown: &str, streams: &mut Streams<'_>) -> Result<Mono, DecodeError> {

@@ -103,10 +103,14 @@ pub struct Wake {
 /// `turn`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turns {
-    /// Silence after which a finished sentence may be the end.
+    /// Silence that ends what is clearly whole; not longer than `end_silence`.
+    pub quick_silence: Duration,
+    /// Silence that ends what may be whole.
     pub end_silence: Duration,
     /// Silence that is the end; not shorter than `end_silence`.
     pub max_silence: Duration,
+    /// Whether a reply is begun in a pause.
+    pub speculate: bool,
     /// How long after an answer no wake phrase is needed; zero is off.
     pub follow_up: Duration,
     /// Shorter speech is noise.
@@ -124,6 +128,10 @@ pub struct Stt {
     pub model: Option<String>,
     /// ISO 639-1 code or `auto`.
     pub language: String,
+    /// Words of the user.
+    pub hints: Vec<String>,
+    /// Whether words are read while the user speaks.
+    pub partials: bool,
 }
 
 /// `llm`.
@@ -358,6 +366,8 @@ impl Config {
             stt: Stt {
                 model: check.optional("stt.model", "auto"),
                 language: language(&mut check),
+                hints: check.list("stt.hints"),
+                partials: check.truth("stt.partials"),
             },
             llm: llm(&mut check),
             agent: engine(&mut check),
@@ -411,9 +421,11 @@ fn wake(check: &mut Check<'_>) -> Wake {
 }
 
 fn turns(check: &mut Check<'_>) -> Turns {
-    let turns = Turns {
+    let mut turns = Turns {
+        quick_silence: check.millis("turn.quick_silence_ms", 100..=10_000),
         end_silence: check.millis("turn.end_silence_ms", 100..=10_000),
         max_silence: check.millis("turn.max_silence_ms", 100..=30_000),
+        speculate: check.truth("turn.speculate"),
         follow_up: check.seconds("turn.follow_up_s", 0..=600),
         min_speech: check.millis("turn.min_speech_ms", 32..=5_000),
         pre_roll: check.millis("turn.pre_roll_ms", 0..=2_000),
@@ -427,6 +439,8 @@ fn turns(check: &mut Check<'_>) -> Turns {
             &format!("at least turn.end_silence_ms, which is {least}"),
         );
     }
+    // Who shortens the usual silence has not asked for a longer one after a whole question.
+    turns.quick_silence = turns.quick_silence.min(turns.end_silence);
     if turns.max_utterance <= turns.min_speech {
         check.reject("turn.max_utterance_s", "longer than turn.min_speech_ms");
     }

@@ -2,8 +2,12 @@
 //!
 //! It waits for one thing (its inbox, the dialogue's deadline, shutdown), hands it to the dialogue, executes every effect,
 //! and repeats; nothing here blocks. What threads and tasks report comes through the inbox (256 entries; a sender waits
-//! when it is full, and the rings behind the senders absorb that). What comes from keys and commands is in `remote`.
+//! when it is full, and the rings behind the senders absorb that). What is heard is handled in `hearing`, what
+//! becomes of an answer in `answers`, effects in `effects`, what comes from keys and commands in `remote`.
 
+mod answers;
+mod effects;
+mod hearing;
 mod remote;
 mod settings;
 mod status;
@@ -11,7 +15,7 @@ mod welcome;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,17 +24,18 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, Manner};
 use super::effectors::Effectors;
 use super::events::{Line, News, Sink};
+use super::partials::Partials;
+use super::parts::Hold;
 use super::reload::Fresh;
 use super::welcome::Welcome;
-use crate::audio::echo::meter::EchoReport;
 use crate::control::Call;
-use crate::dialogue::{AgentEvent, Dialogue, Effect, Event, Key, Policy, SpeakerEvent};
-use crate::flow::{Extent, Turn, Utterance};
+use crate::dialogue::{AgentEvent, Dialogue, Event, Key, Policy};
+use crate::flow::Turn;
 use crate::hearing::listen::EarEvent;
 use crate::ids::{ChunkSeq, TurnId};
 use crate::platform::clock::Clock;
 use crate::private::Private;
-use crate::speak::thread::{SpeakCommand, SpeakEvent, SpeakFailure};
+use crate::speak::thread::SpeakEvent;
 use crate::time::{Anchor, Mono, SamplePos, Span};
 use crate::transcribe::thread::Answer;
 
@@ -121,7 +126,25 @@ pub struct Parts {
     /// When it ends by itself.
     pub until: Until,
     /// Held by a fast file while a turn is under way, so that no question overtakes the answer before it.
-    pub hold: Option<Arc<AtomicBool>>,
+    pub hold: Option<Arc<Hold>>,
+    /// Words while the user speaks.
+    pub partials: Partials,
+}
+
+/// An utterance whose words are awaited or not yet told.
+struct Reading {
+    span: Span,
+    speech: Span,
+    /// Whether it has ended: what was read in a pause is told only when it is all.
+    counts: bool,
+    words: Option<Understood>,
+}
+
+/// What the transcriber made of an utterance.
+struct Understood {
+    text: Private<String>,
+    language: String,
+    confidence: f32,
 }
 
 /// See the module.
@@ -133,12 +156,17 @@ pub struct Conductor {
     desk: Desk,
     sink: Sink,
     until: Until,
-    hold: Option<Arc<AtomicBool>>,
+    hold: Option<Arc<Hold>>,
+    partials: Partials,
+    /// Pauses that the ear has told of.
+    pauses: u64,
     /// One past the newest sample that the ear has looked at.
     input_at: SamplePos,
     input_ended: bool,
     /// Spans of utterances whose words are awaited.
-    spans: HashMap<TurnId, (Span, Span)>,
+    spans: HashMap<TurnId, Reading>,
+    /// What is to be told of a reply that was begun in a pause, once it counts.
+    untold: Vec<(TurnId, News)>,
     /// The newest block that the ear has told of.
     anchor: Anchor,
     /// When the live turn was asked.
@@ -171,6 +199,7 @@ impl Conductor {
             sink,
             until,
             hold,
+            partials,
         } = parts;
         Self {
             dialogue: Dialogue::new(policy),
@@ -183,7 +212,10 @@ impl Conductor {
             hold,
             input_at: SamplePos(0),
             input_ended: false,
+            partials,
+            pauses: 0,
             spans: HashMap::new(),
+            untold: Vec::new(),
             anchor: Anchor {
                 at: SamplePos(0),
                 when: Mono::ZERO,
@@ -350,6 +382,9 @@ impl Conductor {
 
     /// Lets a fast file go on when nothing is under way.
     fn release(&self) {
+        if let Some(hold) = self.hold.as_ref().filter(|_| !self.dialogue.undecided()) {
+            hold.decided(self.pauses);
+        }
         if let Some(hold) = self
             .hold
             .as_ref()
@@ -357,437 +392,22 @@ impl Conductor {
             // Where one turn was wanted and is had, the next question stays unheard.
             .filter(|_| self.until != Until::OneTurn || self.done.turns.is_empty())
         {
-            hold.store(false, Ordering::Release);
+            hold.turn.store(false, Ordering::Release);
         }
-    }
-
-    fn ear(&mut self, event: EarEvent, anchor: Anchor) {
-        self.input_at = self.input_at.max(anchor.at);
-        self.anchor = anchor;
-        match event {
-            EarEvent::Ready { format } => {
-                tracing::info!(
-                    rate = format.rate,
-                    channels = format.channels,
-                    "the ear hears"
-                );
-                self.remote.source_hears();
-                self.note_state();
-                let news = self.effectors.ready_news(self.desk.backend());
-                self.emit(None, news);
-                self.greet();
-            }
-            EarEvent::Onset { .. } => self.dispatch(Event::SpeechOnset),
-            EarEvent::Echo(report) => self.echo(report),
-            EarEvent::Snapshot(_) | EarEvent::Progress { .. } => {}
-            EarEvent::SpeechStarted { at } => {
-                self.emit(None, News::SpeechStart);
-                self.dispatch(Event::SpeechStarted {
-                    when: anchor.mono(at),
-                });
-            }
-            EarEvent::SpeechResumed { at } => self.dispatch(Event::SpeechStarted {
-                when: anchor.mono(at),
-            }),
-            EarEvent::SpeechPaused { .. } => self.dispatch(Event::SpeechPaused),
-            EarEvent::Dropped { .. } => self.dispatch(Event::SpeechDropped),
-            EarEvent::Utterance(utterance) => {
-                self.emit(None, News::SpeechEnd);
-                let ended = anchor.mono(utterance.speech.end);
-                self.dispatch(Event::Utterance { utterance, ended });
-            }
-            EarEvent::Held(utterance) => {
-                let speech_end = utterance.as_ref().map(|utterance| utterance.speech.end);
-                if speech_end.is_some() {
-                    self.emit(None, News::SpeechEnd);
-                }
-                let ended = anchor.mono(speech_end.unwrap_or(anchor.at));
-                self.dispatch(Event::Held { utterance, ended });
-            }
-            EarEvent::Zeros { .. } => self.emit(None, super::words::microphone_silent()),
-            EarEvent::Faint { peak } => {
-                let peak_db = (20.0 * peak.max(1e-6).log10()) as i32;
-                self.emit(None, super::words::microphone_faint(peak_db));
-            }
-            EarEvent::ZerosEnded { .. } => self.emit(
-                None,
-                News::Device {
-                    change: "the microphone has sound again".to_owned(),
-                },
-            ),
-            EarEvent::Reformatted { format } => {
-                let change = format!(
-                    "the input goes on at {} Hz, {} channels",
-                    format.rate, format.channels
-                );
-                self.emit(None, News::Device { change });
-            }
-            EarEvent::Lost { reason } => {
-                self.remote.source_lost();
-                self.emit(
-                    None,
-                    News::Device {
-                        change: format!("the input was lost: {reason}"),
-                    },
-                );
-                self.dispatch(Event::InputLost);
-            }
-            EarEvent::StillLost { error } => self.emit(None, super::words::input_error(&error)),
-            EarEvent::Ended => self.input_ended = true,
-            EarEvent::Failed(error) => {
-                self.emit(None, super::words::input_error(&error));
-                self.done.input_failed = Some(error);
-            }
-        }
-    }
-
-    /// While another program listens the user is in a call: we do not wake, and what we have to say unasked waits.
-    fn neighbours(&mut self, listen: bool) {
-        self.effectors.yield_ear(listen);
-        self.dispatch(Event::Yield(listen));
-        let change = if listen {
-            "another program uses the microphone: Hark does not wake, and timers wait (audio.yield_to_calls)"
-        } else {
-            "no other program uses the microphone any more: Hark listens again"
-        };
-        self.emit(
-            None,
-            News::Device {
-                change: change.to_owned(),
-            },
-        );
-    }
-
-    /// Whether our own voice can be told from the user's has changed: who may interrupt follows from it.
-    fn echo(&mut self, report: EchoReport) {
-        tracing::info!(
-            state = ?report.state,
-            removed_db = report.removed_db,
-            delay_ms = report.delay_ms,
-            "echo cancellation"
-        );
-        if let Some(mode) = self.effectors.echo(report) {
-            self.dispatch(Event::BargeIn(mode));
-        }
-        let words = super::echo::words(report.state, report.removed_db as i32, report.delay_ms);
-        if let Some(change) = words {
-            self.emit(None, News::Device { change });
-        }
-    }
-
-    fn whisper(&mut self, answer: Answer) {
-        match answer {
-            Answer::Transcript(transcript) => {
-                if let Some((span, speech)) = self.spans.remove(&transcript.turn) {
-                    let news = News::Transcript {
-                        text: transcript.text.clone(),
-                        start: span.start.seconds(),
-                        end: speech.end.seconds(),
-                        confidence: transcript.confidence,
-                    };
-                    self.emit(Some(transcript.turn), news);
-                    self.desk.said_like(Manner {
-                        turn: transcript.turn,
-                        language: transcript.language.clone(),
-                        began: speech.start,
-                    });
-                }
-                self.dispatch(Event::Transcribed(transcript));
-            }
-            Answer::Failed {
-                turn,
-                revision,
-                error,
-            } => {
-                self.spans.remove(&turn);
-                tracing::error!(%turn, %error, "no transcript");
-                self.emit(
-                    Some(turn),
-                    News::Error {
-                        kind: "transcription".to_owned(),
-                        message: error.to_string(),
-                    },
-                );
-                self.dispatch(Event::TranscribeFailed {
-                    turn,
-                    revision,
-                    kind: "transcription".to_owned(),
-                });
-            }
-        }
-    }
-
-    fn agent(&mut self, turn: TurnId, event: AgentEvent) {
-        // News of a turn that is no longer live says nothing to anyone.
-        if self.dialogue.live_turn() == Some(turn) {
-            match &event {
-                AgentEvent::Chunk(chunk) | AgentEvent::Filler(chunk) => self.emit(
-                    Some(turn),
-                    News::Reply {
-                        text: chunk.text.clone(),
-                    },
-                ),
-                AgentEvent::Done {
-                    backend,
-                    model,
-                    prompt_tokens,
-                    cached_tokens,
-                } if backend != super::desk::INTENTS => {
-                    let news = News::Llm {
-                        backend: backend.clone(),
-                        model: model.clone(),
-                        prompt_tokens: *prompt_tokens,
-                        cached_tokens: *cached_tokens,
-                    };
-                    self.emit(Some(turn), news);
-                }
-                AgentEvent::Tool(tool) => self.emit(Some(turn), News::tool(tool)),
-                AgentEvent::Failed { kind } => {
-                    let message = super::words::agent_failure(kind);
-                    self.emit(
-                        Some(turn),
-                        News::Error {
-                            kind: kind.clone(),
-                            message,
-                        },
-                    );
-                }
-                _ => {}
-            }
-        }
-        self.dispatch(Event::Agent { turn, event });
-    }
-
-    fn speaker(&mut self, event: SpeakEvent) {
-        let event = match event {
-            SpeakEvent::Synthesised { turn, seq, when } => {
-                SpeakerEvent::Synthesised { turn, seq, when }
-            }
-            SpeakEvent::Audible { turn, seq, when } => SpeakerEvent::Audible { turn, seq, when },
-            SpeakEvent::Heard(heard) => {
-                if let Some(text) = self.clauses.remove(&(heard.turn, heard.seq)) {
-                    self.emit(
-                        Some(heard.turn),
-                        News::Heard {
-                            text,
-                            cut: heard.extent != Extent::Whole,
-                        },
-                    );
-                }
-                SpeakerEvent::Heard(heard)
-            }
-            SpeakEvent::Finished { turn } | SpeakEvent::Hushed { turn } => {
-                SpeakerEvent::Finished { turn }
-            }
-            SpeakEvent::SinkLost => return self.sink_lost(),
-            SpeakEvent::Failed { turn, kind } => {
-                let words = super::words::speaker_failure(kind, self.effectors.output_file());
-                if kind == SpeakFailure::Output {
-                    self.output_lost(&words.message);
-                }
-                self.emit(
-                    Some(turn),
-                    News::Error {
-                        kind: words.kind.to_owned(),
-                        message: words.message,
-                    },
-                );
-                SpeakerEvent::Failed {
-                    turn,
-                    kind: words.kind.to_owned(),
-                }
-            }
-        };
-        let audible = match &event {
-            SpeakerEvent::Audible { turn, .. } => Some(*turn),
-            _ => None,
-        };
-        let first_audio = |conductor: &Self| conductor.dialogue.live_receipt()?.first_audio_ms;
-        let before = first_audio(self);
-        self.dispatch(Event::Speaker(event));
-        // Words that only bridge a silence are no answer, and do not set it.
-        if let (Some(turn), None, Some(start)) = (audible, before, first_audio(self)) {
-            self.emit(Some(turn), News::Speaking { start: Some(start) });
-        }
-    }
-
-    /// A loudspeaker is looked for at once; the turn that is being said waits for it.
-    fn sink_lost(&mut self) {
-        if self.effectors.output_file().is_none() {
-            let change = "the loudspeaker was lost; looking for another".to_owned();
-            self.emit(None, News::Device { change });
-            self.effectors.mend_speaker();
-        }
-    }
-
-    /// A loudspeaker is looked for; a file does not come back, and its loss is told once more at the end, when it counts.
-    fn output_lost(&mut self, message: &str) {
-        if self.effectors.output_file().is_none() {
-            self.effectors.mend_speaker();
-        } else if !self.done.trouble.iter().any(|told| told == message) {
-            self.done.trouble.push(message.to_owned());
-        }
-    }
-
-    fn execute(&mut self, effect: Effect) {
-        match effect {
-            Effect::Transcribe {
-                turn,
-                revision,
-                utterance,
-            } => {
-                let utterance = utterance.0;
-                self.spans.insert(turn, (utterance.span, utterance.speech));
-                self.remote.switches.heard(turn, utterance.span);
-                self.keep_sound(turn, &utterance);
-                if let Some(kind) = self.effectors.transcribe(turn, revision, utterance) {
-                    self.dispatch(Event::TranscribeFailed {
-                        turn,
-                        revision,
-                        kind,
-                    });
-                }
-            }
-            Effect::Ask { turn, question } => {
-                self.asked_at = self.clock.now();
-                self.remote.switches.asked(turn);
-                let known = self.effectors.ask(&mut self.desk, turn, &question);
-                if let Some(wish) = self.desk.take_wish() {
-                    self.grant(wish);
-                }
-                // What is known at once is its own sign that the question was taken.
-                if known.is_empty() {
-                    self.effectors.earcon();
-                }
-                for event in known {
-                    self.agent(turn, event);
-                }
-            }
-            Effect::Abandon { turn } => {
-                if self.spans.remove(&turn).is_some() {
-                    self.remote.switches.over(turn);
-                }
-                self.effectors.abandon(turn);
-            }
-            Effect::Say(chunk) => {
-                self.clauses
-                    .insert((chunk.turn, chunk.seq), chunk.text.clone());
-                self.speak(chunk.turn, SpeakCommand::Say(chunk));
-            }
-            Effect::EndSpeech { turn } => self.speak(turn, SpeakCommand::End { turn }),
-            Effect::Hush { turn } => {
-                self.speak(turn, SpeakCommand::Hush { turn });
-                self.speak(turn, SpeakCommand::Resume);
-            }
-            Effect::Duck { turn } => {
-                tracing::debug!(%turn, "ducked");
-                self.speak(turn, SpeakCommand::Duck);
-            }
-            Effect::Pause { turn } => {
-                tracing::debug!(%turn, "held");
-                self.speak(turn, SpeakCommand::Pause);
-            }
-            Effect::Resume { turn } => self.speak(turn, SpeakCommand::Resume),
-            Effect::CloseEar => self.effectors.close_ear(),
-            Effect::OpenEar => self.effectors.open_ear(),
-            Effect::Hold => self.effectors.hold_ear(),
-            Effect::EndHold => self.effectors.end_hold(),
-            Effect::LetGo => self.effectors.let_go(),
-            Effect::Woke { score } => {
-                self.effectors.turn_begins();
-                let phrase = self.effectors.wake_phrase();
-                self.emit(None, News::Wake { phrase, score });
-            }
-            Effect::Ignore(reason) => {
-                self.effectors.turn_is_over();
-                self.emit(None, News::Ignored { reason });
-            }
-            Effect::BargeIn { turn } => self.emit(Some(turn), News::BargeIn),
-            Effect::Record(turn) => self.record(*turn),
-        }
-    }
-
-    /// What the speaking thread does not take is a failure of the turn.
-    fn speak(&mut self, turn: TurnId, command: SpeakCommand) {
-        if !self.effectors.speak(command) {
-            self.dispatch(Event::Speaker(SpeakerEvent::Failed {
-                turn,
-                kind: "speaker_refused".to_owned(),
-            }));
-        }
-    }
-
-    /// Holds the sound of an utterance until its turn is recorded. Most come to nothing: only the newest are held.
-    fn keep_sound(&mut self, turn: TurnId, utterance: &Utterance) {
-        if self.keep_sounds && !self.remote.switches.is_private(Some(turn)) {
-            self.sounds.insert(turn, Arc::clone(&utterance.samples));
-            while self.sounds.len() > SOUNDS_HELD {
-                self.sounds.pop_first();
-            }
-        }
-    }
-
-    fn record(&mut self, mut turn: Turn) {
-        turn.receipt.prefix = self.desk.judge_prefix(&turn).map(str::to_owned);
-        self.clauses.retain(|(of, _), _| *of != turn.id);
-        // A tool that was cut off had no chance to tell.
-        for tool in turn
-            .tools
-            .iter()
-            .filter(|tool| tool.outcome == "interrupted")
-        {
-            self.emit(Some(turn.id), News::tool(tool));
-        }
-        self.effectors.settled(turn.id);
-        let now = self.present();
-        self.desk.remember(&turn, now);
-        self.remote.count_turn();
-        self.unstored.insert(turn.id, turn.clone());
-        let sound = self.sounds.remove(&turn.id);
-        let private = self.remote.switches.is_private(Some(turn.id));
-        let ago = self.clock.now().since(self.asked_at);
-        let queued = !private && self.effectors.record(turn.clone(), ago, sound);
-        if !(queued && self.log_works) {
-            self.stored(turn.id, false);
-        }
-    }
-
-    /// Where input and time stand. A fast file stands still while a turn is under way; a microphone does not.
-    fn present(&self) -> Anchor {
-        match self.hold {
-            Some(_) => Anchor {
-                at: self.input_at,
-                when: self.clock.now(),
-            },
-            None => self.anchor.until(self.clock.now()),
-        }
-    }
-
-    fn stored(&mut self, id: TurnId, recorded: bool) {
-        if let Some(turn) = self.unstored.remove(&id) {
-            let news = News::Turn {
-                outcome: turn.outcome,
-                receipt: turn.receipt.clone(),
-                recorded,
-            };
-            self.emit(Some(id), news);
-            self.remote.switches.over(id);
-            // A daemon that runs for months keeps no turn in memory: the log has them.
-            if self.until != Until::Stopped {
-                self.done.turns.push(turn);
-            }
-        }
-        self.release();
     }
 
     fn emit(&mut self, turn: Option<TurnId>, news: News) {
+        let private = self.remote.switches.is_private(turn);
+        self.tell(turn, news, private);
+    }
+
+    fn tell(&mut self, turn: Option<TurnId>, news: News, private: bool) {
         match &news {
             News::Device { change } => self.effectors.keep_event("device", change),
             News::Backend { change } => self.effectors.keep_event("backend", change),
             News::Memory { change } => self.effectors.keep_event("memory", change),
             _ => {}
         }
-        let private = self.remote.switches.is_private(turn);
         let line = Line {
             news: if private { news.without_words() } else { news },
             at: self.input_at.seconds(),

@@ -6,6 +6,7 @@
 
 mod agreement;
 pub mod beginning;
+mod begun;
 mod equipment;
 mod language;
 mod off_record;
@@ -51,7 +52,7 @@ use crate::private::Private;
 use crate::time::{Anchor, Mono, SamplePos};
 
 use beginning::static_prompt;
-use equipment::Equipment;
+use equipment::{Equipment, Offer};
 use language::Tongue;
 
 pub use off_record::Wish;
@@ -132,6 +133,8 @@ pub struct Desk {
     wish: Option<Wish>,
     /// The memory as it was when the record was switched off.
     set_aside: Option<off_record::SetAside>,
+    /// What was begun in a pause of the user and not decided.
+    begun: Option<begun::Begun>,
 }
 
 /// How words were said.
@@ -184,6 +187,7 @@ impl Desk {
             foreign: 0,
             wish: None,
             set_aside: None,
+            begun: None,
         }
     }
 
@@ -260,7 +264,7 @@ impl Desk {
 
     /// Answers `question`, or tells how.
     pub fn answer(&mut self, turn: TurnId, question: &Private<String>) -> Answering {
-        let now = clock::wall();
+        self.begun = None;
         let mut note = self.follow_speaker(turn);
         if self.consent.is_open() {
             match self.hear_answer(turn, question) {
@@ -268,6 +272,22 @@ impl Desk {
                 Err(refused) => note = join(refused, note),
             }
         }
+        let Understood { intent, message } = self.understand(question, note.as_deref());
+        self.attached = None;
+        let journal = Journal::default();
+        self.asked = Some((turn, message.clone(), journal.clone()));
+        match intent {
+            Some(intent) => self.act(turn, intent),
+            None => {
+                self.asked_back = None;
+                Answering::Later(self.ask_model(turn, message, journal, None))
+            }
+        }
+    }
+
+    /// The local intent behind a question, and the question as the model gets it, with `note` beside the time.
+    fn understand(&self, question: &Private<String>, note: Option<&str>) -> Understood {
+        let now = clock::wall();
         let (schedule, facts) = (self.notebook.schedule(), self.notebook.facts());
         let context = Context {
             now: &now,
@@ -277,27 +297,21 @@ impl Desk {
             asked: self.asked_back,
             in_conversation: self.in_conversation,
         };
-        let (whole, words) = match self.attached.take() {
+        let (whole, words) = match &self.attached {
             None => (question.as_str().to_owned(), question.as_str().to_owned()),
             Some(data) => (
                 format!("{}\n\n{data}", question.as_str()),
                 format!(
                     "{}\n\n{}",
                     question.as_str(),
-                    as_data("standard input", &data, u32::MAX)
+                    as_data("standard input", data, u32::MAX)
                 ),
             ),
         };
-        let intent = match_intent(&whole, &context);
-        let moment = agreement::with_note(prompt::moment(&now), note.as_deref());
-        let message = prompt::question(&words, Some(&moment));
-        self.asked = Some((turn, message.clone(), Journal::default()));
-        match intent {
-            Some(intent) => self.act(turn, intent),
-            None => {
-                self.asked_back = None;
-                Answering::Later(self.ask_model(turn, message, None))
-            }
+        let moment = agreement::with_note(prompt::moment(&now), note);
+        Understood {
+            intent: match_intent(&whole, &context),
+            message: prompt::question(&words, Some(&moment)),
         }
     }
 
@@ -402,7 +416,25 @@ impl Desk {
     }
 
     /// Lets the model answer; `granted` is a call that the user has just agreed to.
-    fn ask_model(&mut self, turn: TurnId, question: Message, granted: Option<Held>) -> Work {
+    fn ask_model(
+        &mut self,
+        turn: TurnId,
+        question: Message,
+        journal: Journal,
+        granted: Option<Held>,
+    ) -> Work {
+        let prepared = Prepared {
+            granted,
+            journal,
+            ..self.prepare(question)
+        };
+        self.sent(&prepared);
+        self.work(turn, prepared)
+    }
+
+    /// What the model is asked with `question`: the one place where that is put together, so that what is sent ahead of the
+    /// turn is the beginning of what is sent in it, and found in the model's cache.
+    fn prepare(&mut self, question: Message) -> Prepared {
         let limits = Limits {
             max_tokens: self.llm.max_tokens,
             temperature: self.llm.temperature,
@@ -410,29 +442,36 @@ impl Desk {
             ..Limits::default()
         };
         self.history.fit(limits.prompt_tokens / 2);
-        let journal = self.asked.as_ref().map(|(_, _, journal)| journal.clone());
         let system = static_prompt(&lock(&self.persona), &self.notebook);
-        let (tools, permissions) = lock(&self.equipment).offer(&question.content, &system);
-        let keeper = self.keeper.clone();
-        if let Some(keeper) = &keeper {
+        let offer = lock(&self.equipment).offer(&question.content, &system);
+        Prepared {
+            system: Arc::from(system),
+            history: self.history.clone(),
+            question,
+            offer,
+            granted: None,
+            journal: Journal::default(),
+            limits,
+            decided: Decision::made(),
+            language: self.tongue.answer(),
+        }
+    }
+
+    /// The request counts: the tools that it offers stay on offer, and its beginning is what the next one is compared with.
+    fn sent(&mut self, prepared: &Prepared) {
+        lock(&self.equipment).settle(&prepared.offer);
+        if let Some(keeper) = &self.keeper {
             let mut watch = keeper.prefix();
             let foreign = self.seats.as_ref().map_or(0, Seats::served_others);
             if std::mem::replace(&mut self.foreign, foreign) != foreign {
                 watch.disturbed();
             }
-            note_prefix(&mut watch, &system, &tools, &self.history, &question);
+            note_prefix(&mut watch, prepared);
         }
-        let prepared = Prepared {
-            system: Arc::from(system),
-            history: self.history.clone(),
-            question,
-            tools,
-            permissions,
-            granted,
-            journal: journal.unwrap_or_default(),
-            limits,
-            language: self.tongue.answer(),
-        };
+    }
+
+    fn work(&self, turn: TurnId, prepared: Prepared) -> Work {
+        let keeper = self.keeper.clone();
         let (backend, complaints, llm) = (
             Arc::clone(&self.backend),
             Arc::clone(&self.complaints),
@@ -482,16 +521,23 @@ impl Desk {
     }
 }
 
+/// What a question means, by itself.
+struct Understood {
+    intent: Option<Intent>,
+    message: Message,
+}
+
 /// All of an [`Ask`] but who answers.
+#[derive(Clone)]
 struct Prepared {
     system: Arc<str>,
     history: History,
     question: Message,
-    tools: Toolbox,
-    permissions: Permissions,
+    offer: Offer,
     granted: Option<Held>,
     journal: Journal,
     limits: Limits,
+    decided: Decision,
     language: Option<Arc<str>>,
 }
 
@@ -502,12 +548,12 @@ impl Prepared {
             system: self.system,
             history: self.history,
             question: self.question,
-            tools: self.tools,
-            permissions: self.permissions,
+            tools: self.offer.tools,
+            permissions: self.offer.permissions,
             granted: self.granted,
             journal: self.journal,
             limits: self.limits,
-            decided: Decision::made(),
+            decided: self.decided,
             language: self.language,
         }
     }
@@ -522,18 +568,18 @@ fn join(first: Option<String>, second: Option<String>) -> Option<String> {
 }
 
 /// Notes what leaves: the static prompt and the tools, then the history and the question as they are sent.
-fn note_prefix(
-    watch: &mut PrefixWatch,
-    system: &str,
-    tools: &Toolbox,
-    history: &History,
-    question: &Message,
-) {
-    let tools = tools.specs().into_iter().map(|tool| {
+fn note_prefix(watch: &mut PrefixWatch, prepared: &Prepared) {
+    let Prepared {
+        system,
+        history,
+        question,
+        ..
+    } = prepared;
+    let tools = prepared.offer.tools.specs().into_iter().map(|tool| {
         let parameters = tool.parameters.to_string();
         (tool.name, tool.description, parameters)
     });
-    let fixed = (system, tools.collect::<Vec<_>>());
+    let fixed = (&**system, tools.collect::<Vec<_>>());
     let messages = prompt::assemble(system, history, question.clone());
     let rest = messages
         .iter()

@@ -21,8 +21,9 @@ use crate::hearing::listen::{Ear, PauseReason};
 use crate::ids::{Revision, TurnId};
 use crate::private::Private;
 use crate::speak::thread::SpeakCommand;
+use crate::time::SamplePos;
 use crate::transcribe::TranscribeOptions;
-use crate::transcribe::thread::{Exchange, Request, Submitted, WhisperThread};
+use crate::transcribe::thread::{Exchange, Request, Spare, Submitted, WhisperThread};
 
 /// See the module.
 pub struct Effectors {
@@ -201,7 +202,12 @@ impl Effectors {
         turn: TurnId,
         question: &Private<String>,
     ) -> Vec<AgentEvent> {
-        match desk.answer(turn, question) {
+        let answering = desk.answer(turn, question);
+        self.begin(turn, answering)
+    }
+
+    fn begin(&mut self, turn: TurnId, answering: Answering) -> Vec<AgentEvent> {
+        match answering {
             Answering::Now { events, .. } => {
                 self.turn_is_over();
                 events
@@ -222,6 +228,54 @@ impl Effectors {
                 Vec::new()
             }
         }
+    }
+
+    /// Begins an answer that may never be heard, see [`Desk::speculate`].
+    #[must_use]
+    pub fn speculate(
+        &mut self,
+        desk: &mut Desk,
+        turn: TurnId,
+        question: &Private<String>,
+    ) -> Vec<AgentEvent> {
+        match desk.speculate(turn, question) {
+            // Whether the model is needed is known when the turn is.
+            Answering::Now { events, .. } => events,
+            later => self.begin(turn, later),
+        }
+    }
+
+    /// What was begun for this turn is its answer; returns what is known at once now that it may have effects.
+    #[must_use]
+    pub fn adopt(&mut self, desk: &mut Desk, turn: TurnId) -> Vec<AgentEvent> {
+        match desk.adopt(turn) {
+            Some(answering) => self.begin(turn, answering),
+            None => Vec::new(),
+        }
+    }
+
+    /// Asks the ear for the utterance so far.
+    pub fn request_snapshot(&self) {
+        self.ear.control.request_snapshot();
+    }
+
+    /// Has the utterance so far read, if the whisper thread has nothing to do; `false` when it has.
+    #[must_use]
+    pub fn read_in_spare_time(&self, so_far: Utterance) -> bool {
+        let options = TranscribeOptions {
+            language: self.language.clone(),
+            timestamps: false,
+        };
+        self.whisper.try_spare(Spare {
+            of: so_far.speech.start,
+            samples: so_far.samples,
+            options,
+        })
+    }
+
+    /// Tells the ear how long a pause may last.
+    pub fn end_after(&self, pause: SamplePos, silence: Duration) {
+        self.ear.control.end_after(pause, silence);
     }
 
     /// Stops the work on a turn.

@@ -67,6 +67,11 @@ pub enum News {
     SpeechStart,
     /// Speech ended, as far as the segmenter decides it.
     SpeechEnd,
+    /// Words of somebody who still speaks, as far as they are sure.
+    Partial {
+        /// All of them so far.
+        text: Private<String>,
+    },
     /// The words of an utterance that became a turn or was refused.
     Transcript {
         /// The words.
@@ -189,6 +194,9 @@ impl News {
                 start,
                 end,
                 confidence,
+            },
+            Self::Partial { .. } => Self::Partial {
+                text: Private::default(),
             },
             Self::Reply { .. } => Self::Reply {
                 text: Private::default(),

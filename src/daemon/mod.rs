@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod hear;
 pub mod neighbours;
 mod pad;
+pub mod partials;
 pub mod parts;
 pub mod reload;
 pub mod resident;
@@ -25,7 +26,6 @@ mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -38,6 +38,7 @@ use crate::audio::reference::Tap;
 use crate::config::resolved::{Backend, EchoCancellation, Engine};
 use crate::config::{Config, Places};
 use crate::control::hub::Hub;
+use crate::dialogue::ending::EndPolicy;
 use crate::dialogue::{Policy, Start};
 use crate::platform::clock::Clock;
 use crate::platform::hotkey::Hotkey;
@@ -49,6 +50,7 @@ use echo::EchoCare;
 use effectors::Effectors;
 use events::Sink;
 use neighbours::Neighbours;
+use partials::Partials;
 use switches::{Kept, Switches};
 
 /// How fast a file passes.
@@ -211,7 +213,7 @@ async fn serve_with_tools(
             ..
         } | Input::Samples { .. }
     )
-    .then(|| Arc::new(AtomicBool::new(false)));
+    .then(|| Arc::new(parts::Hold::default()));
     let hub = Hub::default();
     let control = lease.map(|lease| ControlDoor::open(lease, hub.clone(), reports.clone()));
     let serves = plan.until == Until::Stopped && plan.config.gateway.listen.is_some();
@@ -252,6 +254,7 @@ async fn serve_with_tools(
             desk,
             sink,
             until,
+            partials: Partials::new(plan.config.stt.partials && hold.is_none()),
             hold,
         },
     );
@@ -403,7 +406,7 @@ async fn start(
     plan: &Plan,
     clock: Clock,
     reports: &mpsc::Sender<Report>,
-    hold: Option<Arc<AtomicBool>>,
+    hold: Option<Arc<parts::Hold>>,
     seats: Option<gateway::Seats>,
     wake_word: Option<parts::WakeWord>,
 ) -> anyhow::Result<(Effectors, Desk)> {
@@ -413,7 +416,8 @@ async fn start(
         tracing::debug!(permission = ?asked.await?, "microphone");
     }
     let tap = hears_itself(plan).then(Tap::default);
-    let source = parts::source(&plan.input, &plan.config, clock, hold.clone(), tap.as_ref())?;
+    let turn_over = hold.as_ref().map(|hold| Arc::clone(&hold.turn));
+    let source = parts::source(&plan.input, &plan.config, clock, turn_over, tap.as_ref())?;
     let transcriber = parts::transcriber(&plan.config, &plan.places)?;
     let speaker = parts::speaker(&plan.config, &plan.output, clock, reports.clone(), tap)?;
     let backend = parts::backend(&plan.config).await?;
@@ -508,6 +512,12 @@ fn policy(plan: &Plan) -> Policy {
         },
         follow_up: config.turn.follow_up,
         longest_utterance: config.turn.max_utterance + Duration::from_secs(5),
+        end: EndPolicy {
+            quick: config.turn.quick_silence,
+            usual: config.turn.end_silence,
+            longest: config.turn.max_silence,
+        },
+        speculate: config.turn.speculate,
         ..Policy::default()
     }
 }

@@ -136,9 +136,15 @@ impl Switches {
         self.keep();
     }
 
+    /// Whether words that begin there are off the record, as far as is known now.
+    #[must_use]
+    pub fn hides(&self, start: SamplePos) -> bool {
+        self.kept.off_record || start < self.private_until
+    }
+
     /// Words of this turn are awaited, which lie there.
     pub fn heard(&mut self, turn: TurnId, span: Span) {
-        if self.kept.off_record || span.start < self.private_until {
+        if self.hides(span.start) {
             self.hide(turn);
         }
     }
@@ -212,6 +218,7 @@ mod tests {
         switches.asked(TurnId(3));
         // Said before it was switched back, understood after.
         switches.set_off_record(false, SamplePos(300), []);
+        assert!(switches.hides(SamplePos(299)) && !switches.hides(SamplePos(300)));
         switches.heard(TurnId(4), span(250));
         switches.heard(TurnId(5), span(310));
         let private: Vec<bool> = (1..=5)

@@ -89,9 +89,11 @@ impl Dialogue {
                 out.push(Effect::LetGo);
                 self.ask_typed(now, question, out);
             }
-            Phase::Idle | Phase::Listening { .. } | Phase::Hearing { .. } => {
-                self.ask_typed(now, question, out)
+            Phase::Hearing { mut guesses, .. } => {
+                guesses.discard(out);
+                self.ask_typed(now, question, out);
             }
+            Phase::Idle | Phase::Listening { .. } => self.ask_typed(now, question, out),
         }
     }
 
@@ -126,7 +128,8 @@ impl Dialogue {
                 self.hush(now, live, outcome, None, User::Quiet, out);
             }
             Phase::Holding { .. } => out.push(Effect::LetGo),
-            Phase::Idle | Phase::Listening { .. } | Phase::Hearing { .. } => {}
+            Phase::Hearing { mut guesses, .. } => guesses.discard(out),
+            Phase::Idle | Phase::Listening { .. } => {}
             other => self.phase = other,
         }
     }
@@ -146,9 +149,9 @@ impl Dialogue {
             }
             Phase::Hushing { live, outcome, .. } => record(*live, outcome, out),
             Phase::Transcribing { pending, .. } => out.push(Effect::Abandon { turn: pending.turn }),
+            Phase::Hearing { mut guesses, .. } => guesses.discard(out),
             Phase::Idle
             | Phase::Listening { .. }
-            | Phase::Hearing { .. }
             | Phase::Holding { .. }
             | Phase::Settling { .. }
             | Phase::Closed => {}
@@ -173,7 +176,12 @@ impl Dialogue {
         match self.take() {
             Phase::Idle | Phase::Listening { .. } => {}
             Phase::Closed => self.phase = Phase::Closed,
-            Phase::Hearing { rest, .. } => self.rest(now, rest),
+            Phase::Hearing {
+                rest, mut guesses, ..
+            } => {
+                guesses.discard(out);
+                self.rest(now, rest);
+            }
             Phase::Holding { .. } => self.end_hold(now, out),
             Phase::Transcribing {
                 pending,

@@ -1,11 +1,12 @@
 //! What the user's voice does to the conversation: speech, utterances, words.
 
-use crate::flow::{Outcome, Transcript, Utterance};
+use crate::flow::{Outcome, Speculation, Transcript, Utterance};
 use crate::ids::{Revision, TurnId};
 use crate::private::Private;
-use crate::time::Mono;
+use crate::time::{Mono, Span};
 
-use super::effect::{Effect, Ignored, UtteranceRef};
+use super::effect::{Effect, Ignored, Stage, UtteranceRef};
+use super::guess::Guesses;
 use super::interrupt::{Doubt, resembles};
 use super::live::{Kind, Live, record};
 use super::machine::Dialogue;
@@ -25,6 +26,7 @@ impl Dialogue {
                     gate,
                     rest: Rest::Idle,
                     by,
+                    guesses: Guesses::default(),
                 }
             }
             Phase::Listening { until } => {
@@ -33,8 +35,10 @@ impl Dialogue {
                     gate: Gate::Open,
                     rest,
                     by,
+                    guesses: Guesses::default(),
                 };
             }
+            Phase::Hearing { guesses, .. } => guesses.resume(when, out),
             Phase::Speaking { .. } => self.speech_into_ours(now, when, out),
             Phase::Holding { spoke, .. }
             | Phase::Hushing {
@@ -49,7 +53,8 @@ impl Dialogue {
     pub(super) fn speech_dropped(&mut self, now: Mono, out: &mut Vec<Effect>) {
         self.believe_nothing(out);
         match &mut self.phase {
-            Phase::Hearing { rest, .. } => {
+            Phase::Hearing { rest, guesses, .. } => {
+                guesses.discard(out);
                 let rest = *rest;
                 out.push(Effect::Ignore(Ignored::Noise));
                 self.rest(now, rest);
@@ -65,7 +70,11 @@ impl Dialogue {
     pub(super) fn input_lost(&mut self, out: &mut Vec<Effect>) {
         self.believe_nothing(out);
         match &mut self.phase {
-            Phase::Hearing { .. } | Phase::Holding { .. } => self.phase = Phase::Idle,
+            Phase::Hearing { guesses, .. } => {
+                guesses.discard(out);
+                self.phase = Phase::Idle;
+            }
+            Phase::Holding { .. } => self.phase = Phase::Idle,
             Phase::Hushing { user, .. } => *user = User::Quiet,
             _ => {}
         }
@@ -90,7 +99,12 @@ impl Dialogue {
             Phase::Listening { until } => {
                 self.transcribe(now, closed, Gate::Open, Rest::Listening { until }, out)
             }
-            Phase::Hearing { gate, rest, .. } => self.transcribe(now, closed, gate, rest, out),
+            Phase::Hearing {
+                gate,
+                rest,
+                guesses,
+                ..
+            } => self.conclude(now, closed, (gate, rest), guesses, out),
             // It was closed before the ear saw the key: what is said with the key held comes as `Event::Held`.
             held @ Phase::Holding { .. } => {
                 out.push(Effect::Ignore(Ignored::NoWake));
@@ -221,6 +235,7 @@ impl Dialogue {
             turn,
             revision: Revision(0),
             utterance: UtteranceRef(closed.utterance),
+            stage: Stage::Final,
         });
         Pending {
             turn,
@@ -230,10 +245,14 @@ impl Dialogue {
             gate,
             called,
             by: now + self.policy.transcribe_limit,
+            missed: false,
         }
     }
 
     pub(super) fn transcribed(&mut self, now: Mono, transcript: Transcript, out: &mut Vec<Effect>) {
+        if self.guessed_turn() == Some(transcript.turn) {
+            return self.guessed(now, transcript, out);
+        }
         match self.take() {
             Phase::Transcribing {
                 pending,
@@ -325,7 +344,7 @@ impl Dialogue {
             out.push(Effect::Ignore(Ignored::Empty));
             return self.rest(now, rest);
         }
-        if self.is_our_echo(&pending, text) {
+        if self.is_our_echo(pending.ended, pending.span, text) {
             out.push(Effect::Ignore(Ignored::Echo));
             return self.rest(now, rest);
         }
@@ -367,12 +386,15 @@ impl Dialogue {
         live.confidence = transcript.confidence;
         live.receipt.endpoint_ms = live.after_speech(pending.endpoint);
         live.receipt.transcript_ms = live.after_speech(now);
+        if pending.missed {
+            live.receipt.speculation = Speculation::Miss;
+        }
         self.ask(now, live, out);
     }
 
     /// Whether these are our own words, which the segmenter closed only after we had ended.
-    fn is_our_echo(&self, pending: &Pending, text: &str) -> bool {
-        let began = pending.ended - pending.span.duration();
+    pub(super) fn is_our_echo(&self, ended: Mono, span: Span, text: &str) -> bool {
+        let began = ended - span.duration();
         self.policy.barge_in != BargeIn::Off
             && self.said.as_ref().is_some_and(|(said, ended)| {
                 began < *ended + self.policy.settle && resembles(said.as_str(), text)
@@ -392,6 +414,7 @@ impl Dialogue {
     }
 
     pub(super) fn transcribe_failed(&mut self, now: Mono, turn: TurnId, out: &mut Vec<Effect>) {
+        self.guess_failed(turn);
         match self.take() {
             Phase::Transcribing {
                 pending,

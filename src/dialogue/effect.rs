@@ -1,10 +1,13 @@
 //! What a conversation wants done. The driver executes every effect, in order.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{ReplyChunk, Turn, Utterance};
 use crate::ids::{Revision, TurnId};
 use crate::private::Private;
+use crate::time::SamplePos;
 
 /// Why something heard did not become a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,15 @@ pub enum Ignored {
     Backchannel,
 }
 
+/// Whether an utterance that is read has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The user pauses; there may be more. The words count only after [`Effect::Keep`].
+    Guess,
+    /// It has ended.
+    Final,
+}
+
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -33,6 +45,41 @@ pub enum Effect {
         revision: Revision,
         /// The audio.
         utterance: UtteranceRef,
+        /// Whether that is all of it.
+        stage: Stage,
+    },
+    /// The words that were read in a pause, known or still awaited, are those of the whole utterance.
+    Keep {
+        /// The turn under which they were read.
+        turn: TurnId,
+        /// The whole utterance.
+        utterance: UtteranceRef,
+    },
+    /// Begin a reply to what has been said so far. Nothing of it may be heard or have effects before [`Effect::Adopt`].
+    Speculate {
+        /// The turn under which it was read.
+        turn: TurnId,
+        /// The words so far, wake phrase removed.
+        question: Private<String>,
+    },
+    /// Make the first clause of such a reply into sound, and keep it back.
+    Prepare(ReplyChunk),
+    /// The turn has ended, and the reply that was begun is its answer: as [`Self::Ask`], but work is under way.
+    Adopt {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// Play the clause that was prepared.
+    Play {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// A silence of this length ends the utterance that pauses at `pause`; another pause is not affected.
+    EndAfter {
+        /// One past the last voiced sample before the pause.
+        pause: SamplePos,
+        /// From there.
+        silence: Duration,
     },
     /// Start the agent on this question.
     Ask {
@@ -95,7 +142,7 @@ pub enum Effect {
         /// The turn that was interrupted.
         turn: TurnId,
     },
-    /// Keep the record of this turn. Exactly one for each [`Effect::Ask`].
+    /// Keep the record of this turn. Exactly one for each [`Effect::Ask`] and each [`Effect::Adopt`].
     Record(Box<Turn>),
 }
 

@@ -20,7 +20,12 @@ pub enum Event {
         when: Mono,
     },
     /// The voice fell silent; the utterance is still open, more may follow.
-    SpeechPaused,
+    SpeechPaused {
+        /// The utterance up to now.
+        so_far: Utterance,
+        /// When its speech ended.
+        ended: Mono,
+    },
     /// The segmenter dropped what it had taken for speech: too short.
     SpeechDropped,
     /// The segmenter closed an utterance.
@@ -66,6 +71,8 @@ pub enum Event {
     BargeIn(BargeIn),
     /// Another program listens (a call), or none does any more: meanwhile nothing is said unasked.
     Yield(bool),
+    /// The rules have changed under which a reply may have been begun in a pause (the record was switched): it must not count.
+    Outdated,
     /// Something must be said without having been asked for: a timer rings.
     Announce(Private<String>),
     /// A typed question.

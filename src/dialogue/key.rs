@@ -12,6 +12,7 @@ use crate::time::Mono;
 
 use super::effect::{Effect, Ignored};
 use super::event::Key;
+use super::guess::Guesses;
 use super::live::{Kind, record};
 use super::machine::Dialogue;
 use super::phase::{Closed, Gate, Next, Phase, Rest, User};
@@ -86,10 +87,8 @@ impl Dialogue {
                 return;
             }
             Phase::Settling { .. } => self.open_ear(out),
-            Phase::Idle
-            | Phase::Listening { .. }
-            | Phase::Hearing { .. }
-            | Phase::Holding { .. } => {}
+            Phase::Hearing { mut guesses, .. } => guesses.discard(out),
+            Phase::Idle | Phase::Listening { .. } | Phase::Holding { .. } => {}
         }
         out.push(Effect::Hold);
         self.hold(now, now, false);
@@ -139,6 +138,7 @@ impl Dialogue {
                 gate: Gate::Open,
                 rest: Rest::Listening { until },
                 by: now + self.policy.longest_utterance,
+                guesses: Guesses::default(),
             }
         } else {
             Phase::Listening { until }
@@ -152,6 +152,7 @@ impl Dialogue {
             gate: Gate::Open,
             rest: Rest::Idle,
             by: now + LAST_WORD,
+            guesses: Guesses::default(),
         };
     }
 
@@ -166,7 +167,12 @@ impl Dialogue {
         let closed = utterance.map(|utterance| Closed { utterance, ended });
         match self.take() {
             Phase::Holding { .. } => self.held_words(now, closed, Rest::Idle, out),
-            Phase::Hearing { rest, .. } => self.held_words(now, closed, rest, out),
+            Phase::Hearing {
+                rest, mut guesses, ..
+            } => {
+                guesses.discard(out);
+                self.held_words(now, closed, rest, out);
+            }
             Phase::Hushing {
                 live, outcome, by, ..
             } => {

@@ -54,7 +54,10 @@ impl Dialogue {
             Event::Tick => self.tick(now, &mut out),
             Event::SpeechOnset => self.speech_onset(now, &mut out),
             Event::SpeechStarted { when } => self.speech_started(now, when, &mut out),
-            Event::SpeechPaused => self.speech_paused(now, &mut out),
+            Event::SpeechPaused { so_far, ended } => {
+                self.speech_paused(now, &mut out);
+                self.guess(so_far, ended, &mut out);
+            }
             Event::SpeechDropped => self.speech_dropped(now, &mut out),
             Event::Utterance { utterance, ended } => {
                 self.utterance(now, utterance, ended, &mut out)
@@ -68,6 +71,7 @@ impl Dialogue {
             Event::Speaker(event) => self.speaker(now, event, &mut out),
             Event::BargeIn(mode) => self.set_barge_in(mode),
             Event::Yield(yields) => self.yields = yields,
+            Event::Outdated => self.outdated(&mut out),
             Event::Announce(text) => self.announce(text),
             Event::Typed(question) => self.typed(now, question, &mut out),
             Event::Stop => self.stop(now, &mut out),
@@ -159,6 +163,32 @@ impl Dialogue {
     /// Another length of follow-ups, from the next answer on.
     pub const fn follow_ups(&mut self, follow_up: Duration) {
         self.policy.follow_up = follow_up;
+    }
+
+    /// Whether the words of a pause are awaited, on which depends how long its silence must last. A driver that reads a
+    /// file faster than real time waits here.
+    #[must_use]
+    pub fn undecided(&self) -> bool {
+        matches!(&self.phase, Phase::Hearing { guesses, .. } if guesses.undecided())
+    }
+
+    /// Whether somebody is speaking to us at this moment: words that are worth showing.
+    #[must_use]
+    pub fn hears_for_us(&self) -> bool {
+        match &self.phase {
+            Phase::Hearing { gate, guesses, .. } => *gate == Gate::Open && guesses.turn().is_none(),
+            Phase::Holding { spoke, .. } => *spoke,
+            _ => false,
+        }
+    }
+
+    /// The turn of the reply that may have been begun in this pause.
+    #[must_use]
+    pub fn guessed_turn(&self) -> Option<TurnId> {
+        match &self.phase {
+            Phase::Hearing { guesses, .. } => guesses.turn(),
+            _ => None,
+        }
     }
 
     pub(super) fn take(&mut self) -> Phase {

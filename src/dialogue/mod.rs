@@ -19,13 +19,16 @@
 //!
 //! Promises, held by `tests/dialogue/`: at most one turn has been asked and not recorded; ids only grow; each
 //! [`Effect::Ask`] is followed by exactly one [`Effect::Record`] of that turn, also on failure and shutdown; nothing is
-//! said for a turn after its [`Effect::Hush`] or [`Effect::Abandon`]; an event of a dead turn has no effects; after a due
+//! said for a turn after its [`Effect::Hush`] or [`Effect::Abandon`]; of a reply begun in a pause ([`Effect::Speculate`])
+//! nothing is said before [`Effect::Adopt`], which counts as an ask; an event of a dead turn has no effects; after a due
 //! [`Event::Tick`] the deadline has moved; idle has no deadline and every other open phase is bounded.
 
 mod control;
 mod ear;
 mod effect;
+pub mod ending;
 mod event;
+mod guess;
 mod interrupt;
 mod key;
 mod live;
@@ -35,7 +38,7 @@ mod policy;
 mod reply;
 mod wake;
 
-pub use effect::{Effect, Ignored};
+pub use effect::{Effect, Ignored, Stage};
 pub use event::{AgentEvent, Event, Key, SpeakerEvent};
 pub use machine::Dialogue;
 pub use phase::{Gate, WaitReason};

@@ -6,6 +6,7 @@ use crate::flow::{Outcome, Transcript, Utterance};
 use crate::ids::TurnId;
 use crate::time::{Mono, Span};
 
+use super::guess::Guesses;
 use super::interrupt::Doubt;
 use super::live::Live;
 
@@ -41,6 +42,8 @@ pub(super) struct Pending {
     pub called: Option<f32>,
     /// The transcriber must have answered by then.
     pub by: Mono,
+    /// A reply was begun in one of its pauses and discarded; for the receipt.
+    pub missed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ pub(super) enum Phase {
         rest: Rest,
         /// A lost event must not keep us here for ever.
         by: Mono,
+        /// What was begun in the pauses.
+        guesses: Guesses,
     },
     /// The push-to-talk key is down: all that is said is for us, however long the pauses in it.
     Holding {

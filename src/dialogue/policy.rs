@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ending::EndPolicy;
 use crate::flow::Utterance;
 use crate::time::duration_to_samples;
 
@@ -78,6 +79,14 @@ pub struct Policy {
     /// A push-to-talk key that is up again within this time was tapped: it works like the wake phrase. Nobody says a
     /// command within 250 ms: the shortest that was measured, "go", has 288 ms of voice.
     pub tap: Duration,
+    /// How long a silence ends a turn.
+    pub end: EndPolicy,
+    /// Whether the words are read and a reply is begun while the user pauses. Without it a silence is judged by its sound
+    /// alone.
+    pub speculate: bool,
+    /// Replies that may be begun and discarded within one utterance: somebody who pauses often must not keep the model
+    /// busy with half sentences.
+    pub most_guesses: u8,
 }
 
 impl Default for Policy {
@@ -101,6 +110,9 @@ impl Default for Policy {
             settle: Duration::from_millis(250),
             hush_limit: Duration::from_millis(500),
             tap: Duration::from_millis(250),
+            end: EndPolicy::default(),
+            speculate: true,
+            most_guesses: 3,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::time::Mono;
 
 use super::effect::Effect;
 use super::event::{AgentEvent, SpeakerEvent};
+use super::guess::Guesses;
 use super::interrupt::Doubt;
 use super::live::{Kind, Live, finished, note, record};
 use super::machine::Dialogue;
@@ -23,6 +24,9 @@ impl Dialogue {
         event: AgentEvent,
         out: &mut Vec<Effect>,
     ) {
+        if self.guessed_turn() == Some(turn) {
+            return self.draft(now, event, out);
+        }
         match self.take() {
             Phase::Answering {
                 mut live,
@@ -30,30 +34,10 @@ impl Dialogue {
                 by,
             } if live.turn == turn => match live.agent(now, event) {
                 Some(chunk) => self.start_speaking(now, live, aside, chunk, out),
-                None if live.complete => {
-                    // A silent answer ("stop"), or a failure that nobody could put into words.
-                    let outcome = finished(&live);
-                    let rest = match live.kind {
-                        Kind::Dismissal => Rest::Idle,
-                        Kind::Asked | Kind::Announcement => {
-                            self.rest_after_answer(now, self.window(&live))
-                        }
-                    };
-                    record(*live, outcome, out);
-                    match aside {
-                        Some(pending) => {
-                            self.phase = Phase::Transcribing {
-                                pending,
-                                rest,
-                                next: None,
-                            }
-                        }
-                        None => self.rest(now, rest),
-                    }
-                }
                 None => {
                     let by = by.max(now + self.policy.answer_limit);
                     self.phase = Phase::Answering { live, aside, by };
+                    self.silent_answer(now, out);
                 }
             },
             Phase::Speaking {
@@ -80,6 +64,33 @@ impl Dialogue {
         }
     }
 
+    /// Ends an answer without words ("stop"), or a failure that nobody could put into words, once it is whole.
+    fn silent_answer(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        match self.take() {
+            Phase::Answering { live, aside, .. } if live.complete => {
+                let outcome = finished(&live);
+                let rest = match live.kind {
+                    Kind::Dismissal => Rest::Idle,
+                    Kind::Asked | Kind::Announcement => {
+                        self.rest_after_answer(now, self.window(&live))
+                    }
+                };
+                record(*live, outcome, out);
+                match aside {
+                    Some(pending) => {
+                        self.phase = Phase::Transcribing {
+                            pending,
+                            rest,
+                            next: None,
+                        }
+                    }
+                    None => self.rest(now, rest),
+                }
+            }
+            other => self.phase = other,
+        }
+    }
+
     /// How long nothing may be heard of a turn that is being said.
     fn speaking_limit(&self, live: &Live) -> Duration {
         if live.complete {
@@ -101,6 +112,43 @@ impl Dialogue {
             out.push(Effect::CloseEar);
         }
         out.push(Effect::Say(chunk));
+        self.speaking(now, live, aside, out);
+    }
+
+    /// A reply that was begun in a pause goes on as any other: its first clause is ready to be heard.
+    pub(super) fn answer_with(
+        &mut self,
+        now: Mono,
+        live: Box<Live>,
+        chunks: Vec<ReplyChunk>,
+        out: &mut Vec<Effect>,
+    ) {
+        let turn = live.turn;
+        let mut chunks = chunks.into_iter();
+        if chunks.next().is_none() {
+            self.phase = Phase::Answering {
+                live,
+                aside: None,
+                by: now + self.policy.answer_limit,
+            };
+            self.silent_answer(now, out);
+            return;
+        }
+        if self.policy.barge_in == BargeIn::Off {
+            out.push(Effect::CloseEar);
+        }
+        out.push(Effect::Play { turn });
+        out.extend(chunks.map(Effect::Say));
+        self.speaking(now, live, None, out);
+    }
+
+    fn speaking(
+        &mut self,
+        now: Mono,
+        live: Box<Live>,
+        aside: Option<Pending>,
+        out: &mut Vec<Effect>,
+    ) {
         if live.complete {
             out.push(Effect::EndSpeech { turn: live.turn });
         }
@@ -121,6 +169,9 @@ impl Dialogue {
             | SpeakerEvent::Failed { turn, .. } => *turn,
             SpeakerEvent::Heard(heard) => heard.turn,
         };
+        if self.guessed_turn() == Some(turn) {
+            return self.draft_made(event, out);
+        }
         match self.take() {
             Phase::Speaking {
                 mut live,
@@ -288,6 +339,7 @@ impl Dialogue {
                     gate: Gate::Open,
                     rest: Rest::Idle,
                     by,
+                    guesses: Guesses::default(),
                 };
             }
             (None, User::Quiet) => self.settle(now, self.policy.follow_up, out),

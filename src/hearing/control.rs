@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::time::duration_to_samples;
+use crate::time::{SamplePos, duration_to_samples};
 
 /// Why the ear does not listen although samples come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +51,8 @@ struct Shared {
     stop: AtomicBool,
     end_utterance: AtomicBool,
     snapshot: AtomicBool,
-    /// Samples; 0 stands for "as configured".
-    end_silence: AtomicU64,
+    /// The silence that ends the utterance which pauses where, see [`Self::end_after`]; 0 is none.
+    window: AtomicU64,
     pauses: AtomicU8,
     /// What the push-to-talk key wants; see [`KeyWish`].
     key: AtomicU8,
@@ -62,11 +62,12 @@ struct Shared {
 }
 
 impl ListenControl {
-    /// From now on a silence of this length ends an utterance, the running one included.
-    pub fn set_end_silence(&self, silence: Duration) {
-        self.0
-            .end_silence
-            .store(duration_to_samples(silence).max(1), Ordering::Relaxed);
+    /// A silence of this length ends the utterance whose last voiced sample lies before `pause`. Where somebody has spoken
+    /// on meanwhile it does nothing.
+    pub fn end_after(&self, pause: SamplePos, silence: Duration) {
+        let samples = duration_to_samples(silence).clamp(1, u64::from(u32::MAX));
+        let window = (u64::from(low_half(pause)) << 32) | samples;
+        self.0.window.store(window, Ordering::Relaxed);
     }
 
     /// Stops listening for `reason`; samples are read and discarded, and positions go on.
@@ -129,10 +130,11 @@ impl ListenControl {
         self.0.stop.store(true, Ordering::Release);
     }
 
-    /// The end silence that the driver has set, in samples.
-    pub(super) fn end_silence(&self) -> Option<u64> {
-        let samples = self.0.end_silence.load(Ordering::Relaxed);
-        (samples != 0).then_some(samples)
+    /// The silence, in samples, that ends an utterance which pauses at `pause`, where the driver has said so.
+    pub(super) fn window(&self, pause: SamplePos) -> Option<u64> {
+        let window = self.0.window.load(Ordering::Relaxed);
+        let samples = window & u64::from(u32::MAX);
+        (samples != 0 && window >> 32 == u64::from(low_half(pause))).then_some(samples)
     }
 
     /// Whether the utterance shall end; asked for once.
@@ -167,4 +169,9 @@ impl ListenControl {
         }
         pauses != 0
     }
+}
+
+/// Enough of a position to tell two pauses apart: it comes again after three days.
+const fn low_half(pos: SamplePos) -> u32 {
+    (pos.0 & 0xffff_ffff) as u32
 }

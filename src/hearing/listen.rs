@@ -438,9 +438,6 @@ impl Ears {
 
     /// Does what the driver asked for since the last block.
     fn obey(&mut self) {
-        if let Some(silence) = self.control.end_silence() {
-            self.segmenter.set_end_silence(silence);
-        }
         if self.control.take_end_utterance() {
             self.finish();
         }
@@ -482,6 +479,7 @@ impl Ears {
                     heard
                 }
             };
+            self.obey_window();
             self.segmenter
                 .push(frame, probability, filled, &mut self.events);
             self.report();
@@ -491,6 +489,15 @@ impl Ears {
             self.progress_at = at.plus(PROGRESS_SAMPLES);
             let peak = std::mem::take(&mut self.peak);
             self.say(EarEvent::Progress { at, peak });
+        }
+    }
+
+    /// How long the silence that is running must last, as the driver has decided meanwhile.
+    fn obey_window(&mut self) {
+        if let Some(pause) = self.segmenter.pause()
+            && let Some(samples) = self.control.window(pause)
+        {
+            self.segmenter.end_after(samples);
         }
     }
 

@@ -1,12 +1,14 @@
 //! From device samples to utterances: voice activity, segmentation, and the thread that runs them.
 //!
-//! [`segment`] is core (frames and probabilities in, utterances out, counted in samples); the rest is edge.
+//! [`level`] and [`segment`] are core (frames and probabilities in, utterances out, counted in samples); the rest is edge.
 
 pub mod control;
 pub mod framer;
+pub mod level;
 pub mod listen;
 pub mod segment;
 mod silence;
+pub mod stretches;
 pub mod vad;
 pub mod wake;
 

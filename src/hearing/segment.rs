@@ -3,7 +3,9 @@
 //! Owned by the listening thread (tests and commands call it directly). Counts samples and never reads a clock, so a WAV
 //! file and a microphone give the same cuts. It promises that consecutive utterances never overlap, that the samples of an
 //! utterance are exactly those of its span, and that a gap in capture lengthens `lost` and does not end the utterance.
-//! Whether the user has really finished is not decided here: the dialogue sets how long a silence ends an utterance.
+//! Whether the user has really finished is not decided here: the dialogue tells at each pause how long
+//! its silence must last. A voice that is no louder than what sounded in the room before is not the user's, see
+//! [`super::level`].
 //!
 //! ```text
 //!        voiced              voiced for min_speech            silent for pause
@@ -18,6 +20,7 @@
 
 use std::sync::Arc;
 
+use super::level::{Room, decibels};
 use crate::flow::{Frame, Utterance, WakeScore};
 use crate::time::{FRAME_SAMPLES, SAMPLE_RATE, SamplePos, Span};
 
@@ -36,7 +39,7 @@ pub struct SegmentSettings {
     pub give_up: u64,
     /// Silence after which speech counts as paused: the earliest moment at which the turn may turn out to be over.
     pub pause: u64,
-    /// Silence after which the utterance is over; changed at run time by [`Segmenter::set_end_silence`].
+    /// Silence after which the utterance is over, unless [`Segmenter::end_after`] says otherwise for this pause.
     pub end_silence: u64,
     /// Length at which an utterance is cut in any case.
     pub max_utterance: u64,
@@ -56,7 +59,8 @@ impl Default for SegmentSettings {
             pre_roll: millis(320),
             min_speech: millis(120),
             give_up: millis(200),
-            pause: millis(160),
+            // Reading the words and beginning a reply take some 300 ms: all of that must fit before the turn is over.
+            pause: millis(128),
             end_silence: millis(600),
             max_utterance: millis(29_400),
             // A device block of 20 ms, a read every 8 ms, a frame of 32 ms; and people let go within their last sound.
@@ -116,6 +120,8 @@ pub struct Segmenter {
     wake: Option<f32>,
     /// Set while the push-to-talk key is held, and until its utterance is closed.
     held: Option<Held>,
+    /// Tells the speaker from the room by loudness.
+    room: Room,
 }
 
 /// How long a held utterance goes on.
@@ -135,6 +141,8 @@ struct Mark {
     /// Samples of it that were never captured.
     filled: u32,
     wake: Option<f32>,
+    /// Its loudness.
+    db: f32,
 }
 
 impl Mark {
@@ -153,6 +161,8 @@ struct Open {
     voiced: u64,
     /// Samples of silence since the last voiced one.
     silence: u64,
+    /// How long this pause may last, where the driver has said so.
+    window: Option<u64>,
     stage: Stage,
 }
 
@@ -184,6 +194,7 @@ impl Segmenter {
             open: None,
             held: None,
             wake: None,
+            room: Room::default(),
         }
     }
 
@@ -193,9 +204,18 @@ impl Segmenter {
         &self.settings
     }
 
-    /// From now on a silence of `samples` ends the utterance, also the one that is running.
-    pub const fn set_end_silence(&mut self, samples: u64) {
-        self.settings.end_silence = samples;
+    /// The position of the pause that is running: one past the last voiced sample.
+    #[must_use]
+    pub fn pause(&self) -> Option<SamplePos> {
+        let open = self.open.as_ref()?;
+        (open.stage == Stage::Paused).then_some(open.speech.end)
+    }
+
+    /// A silence of `samples` ends the pause that is running; the next one is as configured again.
+    pub fn end_after(&mut self, samples: u64) {
+        if let Some(open) = &mut self.open {
+            open.window = Some(samples);
+        }
     }
 
     /// How much the frame that is pushed next sounds like the end of the wake phrase, where a wake model listens.
@@ -218,8 +238,13 @@ impl Segmenter {
         }
         self.audio.extend_from_slice(&frame.samples);
         self.next = frame.at.plus(FRAME);
-        let mark = self.mark(probability, filled);
+        let db = decibels(&frame.samples);
+        let redrawn = self.room.push(db);
+        let mark = self.mark(probability, filled, db);
         self.marks.push(mark);
+        if redrawn {
+            self.leave_the_room_out();
+        }
 
         if !mark.is_gap() {
             if mark.voiced {
@@ -345,19 +370,46 @@ impl Segmenter {
         Some(self.utterance(self.marks.len(), open.speech))
     }
 
-    fn mark(&mut self, probability: f32, filled: u32) -> Mark {
+    fn mark(&mut self, probability: f32, filled: u32, db: f32) -> Mark {
         let mut mark = Mark {
             probability,
             voiced: false,
             filled,
             wake: self.wake.take(),
+            db,
         };
         if !mark.is_gap() {
             mark.voiced = probability >= self.settings.on
                 || (self.voiced && probability >= self.settings.off);
             self.voiced = mark.voiced;
+            mark.voiced &= self.room.line().is_none_or(|line| db >= line);
         }
         mark
+    }
+
+    /// Once somebody stands out against a voice that was there before (a television), the utterance begins with them: what
+    /// lies before, pre-roll excepted, is the room's.
+    fn leave_the_room_out(&mut self) {
+        let Some(line) = self.room.line() else { return };
+        let start = self.start();
+        let Some(open) = self.open.as_mut().filter(|open| open.stage != Stage::Onset) else {
+            return;
+        };
+        let is_ours = |mark: &Mark| mark.voiced && mark.db >= line;
+        let Some(first) = self.marks.iter().position(is_ours) else {
+            return;
+        };
+        let begins = start.plus(first as u64 * FRAME);
+        if begins.since(open.speech.start) < ROOM_BEFORE {
+            return;
+        }
+        open.speech.start = begins;
+        open.voiced = self.marks.iter().filter(|mark| is_ours(mark)).count() as u64 * FRAME;
+        for mark in &mut self.marks[..first] {
+            mark.voiced = false;
+        }
+        let kept = usize::try_from(self.settings.pre_roll.div_ceil(FRAME)).unwrap_or(usize::MAX);
+        self.drop_front(first.saturating_sub(kept));
     }
 
     fn hear_voice(&mut self, at: SamplePos, out: &mut Vec<SegmentEvent>) {
@@ -367,12 +419,14 @@ impl Segmenter {
                 speech: Span { start: at, end: at },
                 voiced: 0,
                 silence: 0,
+                window: None,
                 stage: Stage::Onset,
             }
         });
         open.speech.end = at.plus(FRAME);
         open.voiced += FRAME;
         open.silence = 0;
+        open.window = None;
         match open.stage {
             Stage::Onset if open.voiced >= self.settings.min_speech => {
                 open.stage = Stage::Speaking;
@@ -405,7 +459,8 @@ impl Segmenter {
             open.stage = Stage::Paused;
             out.push(SegmentEvent::SpeechPaused { speech });
         }
-        if silence >= self.settings.end_silence && self.held.is_none() {
+        let window = open.window.unwrap_or(self.settings.end_silence);
+        if silence >= window && self.held.is_none() {
             self.open = None;
             out.push(SegmentEvent::Utterance(self.take(self.marks.len(), speech)));
         }
@@ -431,7 +486,12 @@ impl Segmenter {
             })
             .unwrap_or(self.marks.len() - 1);
         let kept = quietest + 1;
-        let speech = self.voiced_span(0, kept).unwrap_or(open.speech);
+        let Some(speech) = self.voiced_span(0, kept) else {
+            // A key was held in silence before: all that is said lies behind the cut.
+            self.drop_front(kept);
+            self.open = Some(open);
+            return;
+        };
         out.push(SegmentEvent::Utterance(self.take(kept, speech)));
         self.reopen(out);
     }
@@ -449,6 +509,7 @@ impl Segmenter {
             speech,
             voiced,
             silence,
+            window: None,
             stage: Stage::Speaking,
         });
         out.push(SegmentEvent::SpeechStarted { at: speech.start });
@@ -525,6 +586,9 @@ impl Segmenter {
 
 /// Samples of a frame, in the type of positions.
 const FRAME: u64 = FRAME_SAMPLES as u64;
+
+/// A voice of the room must have gone on for this long before the speaker for the utterance to leave it out.
+const ROOM_BEFORE: u64 = millis(500);
 
 const fn millis(ms: u64) -> u64 {
     ms * SAMPLE_RATE as u64 / 1_000

@@ -8,6 +8,7 @@ pub mod audio;
 pub mod child;
 pub mod clock;
 pub mod command;
+pub mod cpu;
 pub mod directories;
 pub mod disk;
 pub mod gpu;

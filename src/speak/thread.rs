@@ -7,7 +7,7 @@
 //!
 //! Promises: clauses are played in the order of their commands; after a [`SpeakCommand::Hush`] nothing of that turn or of
 //! an earlier one is played, whatever was or will be queued; every hush is answered by one [`SpeakEvent::Hushed`], which is the last event of
-//! its turn; a turn ends with exactly one of `Finished`, `Hushed`, `Failed`. Turn ids must only grow. A soft end of the
+//! its turn; what was prepared sounds only after its [`SpeakCommand::Play`]; a turn ends with exactly one of `Finished`, `Hushed`, `Failed`. Turn ids must only grow. A soft end of the
 //! sound at a hush is the sink's matter: only the device knows which sample it is playing.
 
 mod account;
@@ -81,6 +81,7 @@ impl Speaking {
             open: Vec::new(),
             paused: false,
             earcon_ends: 0,
+            held: None,
         };
         let thread = Builder::new().name("speak".to_owned()).spawn(move || {
             crate::platform::priority::raise_this_thread("speak");
@@ -145,6 +146,8 @@ struct Speaker {
     paused: bool,
     /// Where the newest earcon ends in the sink's count of samples; 0 once nobody need care.
     earcon_ends: u64,
+    /// The turn whose sound is made and kept back.
+    held: Option<TurnId>,
 }
 
 impl Speaker {
@@ -202,6 +205,13 @@ impl Speaker {
         match command {
             SpeakCommand::Say(chunk) => self.say(chunk),
             SpeakCommand::Earcon => self.play_earcon(),
+            SpeakCommand::Prepare(chunk) => {
+                self.held = Some(chunk.turn);
+                self.say(chunk);
+            }
+            SpeakCommand::Play { turn } => {
+                self.held.take_if(|held| *held == turn);
+            }
             SpeakCommand::End { turn } => {
                 if !self.silenced.is_silenced(turn) {
                     self.open_turn(turn).1 = true;
@@ -347,6 +357,9 @@ impl Speaker {
             sink.flush()?;
         }
         for clause in &mut self.clauses {
+            if Some(clause.turn()) == self.held {
+                break;
+            }
             // The next turn waits until this one has been heard, so that a hush discards samples of one turn only.
             if Some(clause.turn()) != front {
                 break;
@@ -411,6 +424,7 @@ impl Speaker {
     fn hush(&mut self, turn: TurnId, answer: bool) {
         self.silenced.silence(turn);
         self.paused = false;
+        self.held.take_if(|held| *held <= turn);
         self.open.retain(|(open, _)| *open > turn);
         let (mut in_sink, mut heard) = (false, Vec::new());
         if let Some(sink) = &self.sink {

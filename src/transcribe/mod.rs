@@ -1,7 +1,9 @@
 //! Speech to text: the [`Transcriber`] trait, Whisper behind it, and the thread that runs one.
 
+pub mod agree;
 pub mod ggml;
 pub mod guards;
+pub mod hints;
 pub mod split;
 pub mod subtitles;
 pub mod thread;

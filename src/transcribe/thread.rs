@@ -10,10 +10,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{Abort, TranscribeError, TranscribeOptions, Transcriber};
 use crate::flow::Transcript;
 use crate::ids::{Revision, TurnId};
+use crate::private::Private;
+use crate::time::SamplePos;
 
 /// What shall be transcribed.
 #[derive(Clone)]
@@ -38,11 +41,31 @@ impl std::fmt::Debug for Request {
     }
 }
 
+/// What may be transcribed while there is nothing better to do: the utterance so far, for the eye.
+#[derive(Debug, Clone)]
+pub struct Spare {
+    /// Where the speech begins, to tell one utterance from the next.
+    pub of: SamplePos,
+    /// Mono, 16 kHz.
+    pub samples: Arc<[f32]>,
+    /// Language and times.
+    pub options: TranscribeOptions,
+}
+
 /// What became of a request that was neither replaced nor cancelled.
 #[derive(Debug)]
 pub enum Answer {
     /// It was transcribed; the text is empty where the guards refused it.
     Transcript(Transcript),
+    /// What was read in spare time.
+    Partial {
+        /// Of the utterance that begins here.
+        of: SamplePos,
+        /// The words so far.
+        text: Private<String>,
+        /// How long it took.
+        elapsed: Duration,
+    },
     /// It was not. The next request may do better.
     Failed {
         /// The turn of the request.
@@ -113,6 +136,7 @@ impl WhisperThread {
         if let Some(running) = &slot.running {
             running.abort.request();
         }
+        slot.spare = None;
         slot.waiting = Some(request);
         drop(slot);
         self.shared.changed.notify_all();
@@ -123,6 +147,20 @@ impl WhisperThread {
     #[must_use]
     pub fn exchange(&self) -> Exchange {
         Exchange(Arc::clone(&self.shared))
+    }
+
+    /// Hands over `spare` if the thread has nothing to do; every request comes before it and aborts it, and then it has no
+    /// answer. `false` when it was not taken.
+    pub fn try_spare(&self, spare: Spare) -> bool {
+        let mut slot = self.shared.lock();
+        let idle = slot.waiting.is_none() && slot.running.is_none() && slot.spare.is_none();
+        if !idle || slot.gone || slot.closing {
+            return false;
+        }
+        slot.spare = Some(spare);
+        drop(slot);
+        self.shared.changed.notify_all();
+        true
     }
 
     /// Drops what waits and aborts what runs for `turn` or an older one; it gets no answer.
@@ -214,6 +252,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Slot {
     waiting: Option<Request>,
+    /// Served when nothing waits.
+    spare: Option<Spare>,
     running: Option<Running>,
     /// A model to be loaded when nothing else is to be done.
     exchange: Option<Wanted>,
@@ -236,7 +276,7 @@ impl Shared {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for work, and marks a request as running; `None` when the handle is dropped.
+    /// Waits for work, and marks what is read as running; `None` when the handle is dropped.
     fn next(&self) -> Option<Work> {
         let mut slot = self.lock();
         loop {
@@ -250,10 +290,20 @@ impl Shared {
                     revision: request.revision,
                     abort: abort.clone(),
                 });
-                return Some(Work::Transcribe(request, abort));
+                return Some(Work::Asked(request, abort));
             }
             if let Some(wanted) = slot.exchange.take() {
                 return Some(Work::Exchange(wanted));
+            }
+            if let Some(spare) = slot.spare.take() {
+                let abort = Abort::default();
+                // Older than any request.
+                slot.running = Some(Running {
+                    turn: TurnId(0),
+                    revision: Revision(0),
+                    abort: abort.clone(),
+                });
+                return Some(Work::Spare(spare, abort));
             }
             slot = self
                 .changed
@@ -265,7 +315,8 @@ impl Shared {
 
 /// What the thread does next.
 enum Work {
-    Transcribe(Request, Abort),
+    Asked(Request, Abort),
+    Spare(Spare, Abort),
     Exchange(Wanted),
 }
 
@@ -284,14 +335,14 @@ impl Drop for MarkGone<'_> {
 fn run(mut transcriber: Box<dyn Transcriber>, shared: &Shared, mut deliver: impl FnMut(Answer)) {
     let _mark = MarkGone(shared);
     while let Some(work) = shared.next() {
-        let (request, abort) = match work {
-            Work::Transcribe(request, abort) => (request, abort),
+        let (answer, abort) = match work {
+            Work::Asked(request, abort) => (answer(transcriber.as_mut(), &request, &abort), abort),
+            Work::Spare(spare, abort) => (read_spare(transcriber.as_mut(), &spare, &abort), abort),
             Work::Exchange(wanted) => {
                 exchange(&mut transcriber, wanted);
                 continue;
             }
         };
-        let answer = answer(transcriber.as_mut(), &request, &abort);
         // The abort is looked at under the lock, so that a request that was replaced never gets an answer.
         let wanted = {
             let mut slot = shared.lock();
@@ -312,6 +363,17 @@ fn exchange(transcriber: &mut Box<dyn Transcriber>, wanted: Wanted) {
         ))
     });
     (wanted.done)(loaded.map(|new| *transcriber = new));
+}
+
+/// Reads what is only for the eye; failures are not worth a word, the whole will be read again.
+fn read_spare(transcriber: &mut dyn Transcriber, spare: &Spare, abort: &Abort) -> Option<Answer> {
+    let work = AssertUnwindSafe(|| transcriber.transcribe(&spare.samples, &spare.options, abort));
+    let done = catch_unwind(work).ok()?.ok()?;
+    Some(Answer::Partial {
+        of: spare.of,
+        text: done.text,
+        elapsed: done.elapsed,
+    })
 }
 
 /// Transcribes; `None` when it was aborted.

@@ -42,6 +42,8 @@ pub struct Stretch {
     pub logprob: f32,
     /// Mean probability of the text tokens, 0..1.
     pub confidence: f32,
+    /// Its words, each with the lowest probability of its tokens.
+    pub words: Vec<(String, f32)>,
 }
 
 /// Cuts the tokens of one run at its time tokens (20 ms each), which come in pairs: the end of one stretch and the start
@@ -93,7 +95,27 @@ fn stretch(words: &[&Token], ending: Option<&Token>, range: Range<usize>) -> Opt
         range,
         logprob,
         confidence,
+        words: doubts(words),
     })
+}
+
+/// The words of the tokens, each with the lowest probability of its own.
+fn doubts(tokens: &[&Token]) -> Vec<(String, f32)> {
+    let mut words: Vec<(Vec<u8>, f32)> = Vec::new();
+    for token in tokens {
+        let bytes = token.bytes.expose();
+        match words.last_mut() {
+            Some((word, lowest)) if !bytes.starts_with(b" ") => {
+                word.extend_from_slice(bytes);
+                *lowest = lowest.min(token.probability);
+            }
+            _ => words.push((bytes.clone(), token.probability)),
+        }
+    }
+    let named = words
+        .into_iter()
+        .map(|(bytes, lowest)| (String::from_utf8_lossy(&bytes).trim().to_owned(), lowest));
+    named.filter(|(word, _)| !word.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use whisper_rs::{
 
 use super::ggml::{self, Shape};
 use super::guards::{self, Evidence, GuardPolicy};
+use super::hints;
 use super::split;
 use super::tokens::{SAMPLES_A_POSITION, Token, stretches};
 use super::{Abort, Segment, TranscribeError, TranscribeOptions, Transcriber, Transcription};
@@ -60,6 +61,9 @@ pub struct WhisperSettings {
     pub context: EncoderContext,
     /// Which text is believed.
     pub guards: GuardPolicy,
+    /// Mean log-probability below which the piece is decoded once more, with five hypotheses at a time, and the better text
+    /// is kept. Three hypotheses more cost as much as the first again; most pieces never need it.
+    pub doubtful_logprob: f32,
 }
 
 impl Default for WhisperSettings {
@@ -71,6 +75,7 @@ impl Default for WhisperSettings {
             flash_attention: gpu,
             context: EncoderContext::Fitted,
             guards: GuardPolicy::default(),
+            doubtful_logprob: -0.6,
         }
     }
 }
@@ -99,7 +104,11 @@ pub struct Whisper {
     state: WhisperState,
     /// Parameters with the language set. whisper-rs leaks a string at each `set_language`, so each language gets one set
     /// for the life of the model.
-    params: Vec<(&'static str, FullParams<'static, 'static>)>,
+    params: Vec<(&'static str, Pass, FullParams<'static, 'static>)>,
+    /// Words of the user, see [`super::hints`].
+    hints: Vec<String>,
+    /// What a model that takes a prompt is told: the assistant's name and those words.
+    prompted: Vec<String>,
     timings: LoadTimings,
     clock: Clock,
 }
@@ -177,6 +186,8 @@ impl Whisper {
             context,
             state,
             params: Vec::new(),
+            hints: Vec::new(),
+            prompted: Vec::new(),
             timings: LoadTimings {
                 load: clock.now().since_start(),
                 warm_up: Duration::ZERO,
@@ -193,7 +204,12 @@ impl Whisper {
     fn warm_up(&mut self) -> Result<(), TranscribeError> {
         let begun = self.clock.now();
         let noise = faint_noise(SAMPLE_RATE as usize);
-        self.decode(&noise, &TranscribeOptions::default(), &Abort::default())?;
+        self.decode(
+            &noise,
+            &TranscribeOptions::default(),
+            &Abort::default(),
+            Pass::First,
+        )?;
         self.timings.warm_up = self.clock.now().since(begun);
         tracing::info!(
             model = self.name,
@@ -204,6 +220,18 @@ impl Whisper {
             "speech model ready"
         );
         Ok(())
+    }
+
+    /// Tells the model of words that it may not know. A model that takes no prompt (the starter was never given one) has its
+    /// doubtful words compared with the hints; not with the `name`, which is too near to other words. Call it before the first transcription; each call leaks a few bytes in the binding.
+    pub fn set_hints(&mut self, name: Option<&str>, hints: &[String]) {
+        self.hints = hints.to_vec();
+        self.prompted = name
+            .map(str::to_owned)
+            .into_iter()
+            .chain(self.hints.clone())
+            .collect();
+        self.params.clear();
     }
 
     /// How long loading and warming up took.
@@ -284,6 +312,7 @@ impl Whisper {
         piece: &[f32],
         options: &TranscribeOptions,
         abort: &Abort,
+        pass: Pass,
     ) -> Result<(), TranscribeError> {
         let mut padded;
         let audio = if piece.len() < SHORTEST {
@@ -294,7 +323,7 @@ impl Whisper {
         } else {
             piece
         };
-        let mut params = self.params_for(&options.language);
+        let mut params = self.params_for(&options.language, pass);
         params.set_audio_ctx(
             c_int::try_from(context_for(audio.len(), self.settings.context)).expect("at most 1500"),
         );
@@ -314,16 +343,23 @@ impl Whisper {
     }
 
     /// A copy of the parameters for `language`, made at its first use.
-    fn params_for(&mut self, language: &str) -> FullParams<'static, 'static> {
+    fn params_for(&mut self, language: &str, pass: Pass) -> FullParams<'static, 'static> {
         let language = if self.shape.multilingual {
             static_code(language)
         } else {
             "en"
         };
-        if let Some((_, params)) = self.params.iter().find(|(known, _)| *known == language) {
+        let known = self
+            .params
+            .iter()
+            .find(|(known, of, _)| *known == language && *of == pass);
+        if let Some((.., params)) = known {
             return params.clone();
         }
-        let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
+        let mut params = FullParams::new(pass.strategy());
+        if let Some(prompt) = hints::prompt(&self.prompted).filter(|_| self.shape.timestamps) {
+            params.set_initial_prompt(&prompt);
+        }
         params.set_language(Some(language));
         params.set_n_threads(
             c_int::try_from(self.settings.threads.clamp(1, 64)).expect("at most 64"),
@@ -340,15 +376,14 @@ impl Whisper {
         params.set_print_progress(false);
         params.set_print_realtime(false);
         params.set_print_timestamps(false);
-        self.params.push((language, params.clone()));
+        self.params.push((language, pass, params.clone()));
         params
     }
 
     /// The text of the last decoded piece, guarded, as segments placed in the whole audio.
-    fn segments(&self, piece: &Range<usize>, speech: Duration) -> Vec<Segment> {
-        let tokens = self.last_tokens();
+    fn segments(&self, tokens: &[Token], piece: &Range<usize>, speech: Duration) -> Vec<Segment> {
         let first_time = self.context.token_beg();
-        let words = stretches(&tokens, self.context.token_eot(), first_time, piece.len());
+        let words = stretches(tokens, self.context.token_eot(), first_time, piece.len());
         let mut segments = Vec::new();
         for stretch in words {
             let evidence = Evidence {
@@ -357,10 +392,16 @@ impl Whisper {
                 speech,
             };
             match guards::judge(&self.settings.guards, &evidence) {
+                Ok(text) if self.echoed(&text, stretch.logprob) => {
+                    tracing::debug!(
+                        logprob = stretch.logprob,
+                        "hints that came back were refused"
+                    );
+                }
                 Ok(text) => segments.push(Segment {
                     start: samples_to_duration((piece.start + stretch.range.start) as u64),
                     end: samples_to_duration((piece.start + stretch.range.end) as u64),
-                    text: Private::new(text),
+                    text: Private::new(hints::apply(&text, &stretch.words, &self.hints)),
                     confidence: stretch.confidence,
                 }),
                 Err(guards::Refusal::Empty) => {}
@@ -370,6 +411,35 @@ impl Whisper {
             }
         }
         segments
+    }
+
+    /// Whether the text is only what the model was told of, and it is not sure of that.
+    fn echoed(&self, text: &str, logprob: f32) -> bool {
+        logprob < self.settings.guards.sure_logprob && hints::echoes(text, &self.prompted)
+    }
+
+    /// Decodes a piece, a second time where the first text is doubtful; gives the tokens of the better one.
+    fn read(
+        &mut self,
+        audio: &[f32],
+        options: &TranscribeOptions,
+        abort: &Abort,
+    ) -> Result<Vec<Token>, TranscribeError> {
+        self.decode(audio, options, abort, Pass::First)?;
+        let first = self.last_tokens();
+        let end = self.context.token_eot();
+        let (sure, words) = mean_logprob(&first, end);
+        if words == 0 || sure >= self.settings.doubtful_logprob {
+            return Ok(first);
+        }
+        self.decode(audio, options, abort, Pass::Second)?;
+        let second = self.last_tokens();
+        let (surer, words) = mean_logprob(&second, end);
+        Ok(if words > 0 && surer > sure {
+            second
+        } else {
+            first
+        })
     }
 
     fn language(&self, asked: &str) -> String {
@@ -391,22 +461,49 @@ impl Whisper {
         abort: &Abort,
         done: &mut dyn FnMut(usize),
     ) -> Result<Transcription, TranscribeError> {
+        let whole = 0..samples.len();
+        self.transcribe_stretches(samples, &[whole], options, abort, done)
+    }
+
+    /// As [`Self::transcribe_long`], of some stretches of the audio only, in order: nothing outside of them is read, and each
+    /// is read by itself.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn transcribe_stretches(
+        &mut self,
+        samples: &[f32],
+        stretches: &[Range<usize>],
+        options: &TranscribeOptions,
+        abort: &Abort,
+        done: &mut dyn FnMut(usize),
+    ) -> Result<Transcription, TranscribeError> {
         self.check_language(&options.language)?;
         let start = self.clock.now();
         let cleaned = without_non_finite(samples);
         let samples = cleaned.as_deref().unwrap_or(samples);
         let mut segments = Vec::new();
         let mut language = None;
-        for piece in self.pieces(samples, options) {
+        let pieces: Vec<Range<usize>> = stretches
+            .iter()
+            .flat_map(|stretch| {
+                let inner = self.pieces(&samples[stretch.clone()], options);
+                let from = stretch.start;
+                inner
+                    .into_iter()
+                    .map(move |piece| piece.start + from..piece.end + from)
+            })
+            .collect();
+        for piece in pieces {
             if abort.requested() {
                 return Err(TranscribeError::Aborted);
             }
             let audio = &samples[piece.clone()];
             let speech = split::loud_samples(audio);
             if speech > 0 {
-                self.decode(audio, options, abort)?;
+                let tokens = self.read(audio, options, abort)?;
                 language.get_or_insert_with(|| self.language(&options.language));
-                segments.extend(self.segments(&piece, samples_to_duration(speech as u64)));
+                segments.extend(self.segments(&tokens, &piece, samples_to_duration(speech as u64)));
             }
             done(piece.end);
         }
@@ -429,6 +526,37 @@ impl Transcriber for Whisper {
     ) -> Result<Transcription, TranscribeError> {
         self.transcribe_long(samples, options, abort, &mut |_| {})
     }
+}
+
+/// How a piece is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// The most probable token after the other.
+    First,
+    /// Five hypotheses at a time.
+    Second,
+}
+
+impl Pass {
+    const fn strategy(self) -> SamplingStrategy {
+        match self {
+            Self::First => SamplingStrategy::Greedy { best_of: 1 },
+            Self::Second => SamplingStrategy::BeamSearch {
+                beam_size: 5,
+                patience: -1.0,
+            },
+        }
+    }
+}
+
+/// Mean log-probability of the text tokens and the end, and how many of them are text.
+fn mean_logprob(tokens: &[Token], end: i32) -> (f32, usize) {
+    let counted = tokens.iter().filter(|token| token.id <= end);
+    let (sum, count) = counted.fold((0.0, 0), |(sum, count), token| {
+        (sum + token.logprob, count + 1)
+    });
+    let words = tokens.iter().filter(|token| token.id < end).count();
+    (sum / count.max(1) as f32, words)
 }
 
 /// Encoder positions for `samples` of audio: 50 a second and a third of a second more, in steps of 256.

@@ -31,9 +31,15 @@ const LIFE: [&str; 7] = [
 fn assert_three_turns(home: &Home, ended: &Ended) {
     let heard: Vec<String> = ended.texts("transcript").into_iter().map(plain).collect();
     assert_eq!(heard, ASKED);
-    let names: Vec<&str> = ended.events.iter().map(|seen| seen.name()).collect();
+    // Words while somebody still speaks come where the machine has time for them.
+    let told: Vec<_> = ended
+        .events
+        .iter()
+        .filter(|seen| seen.name() != "partial")
+        .collect();
+    let names: Vec<&str> = told.iter().map(|seen| seen.name()).collect();
     assert_eq!(names[0], "ready");
-    for (number, events) in ended.events[1..].chunks(LIFE.len()).enumerate() {
+    for (number, events) in told[1..].chunks(LIFE.len()).enumerate() {
         let names: Vec<&str> = events.iter().map(|seen| seen.name()).collect();
         assert_eq!(names, LIFE, "turn {}", number + 1);
         let turn = Value::from(number + 1);
@@ -48,8 +54,15 @@ fn assert_three_turns(home: &Home, ended: &Ended) {
         assert_eq!(times(receipt).len(), 5, "{receipt}");
         assert_in_order(receipt);
         // A receipt counts from the end of the speech: the pause that ends a turn is in it, and not much more than the work.
-        let all: Vec<i64> = times(receipt).into_iter().map(|(_, ms)| ms).collect();
-        assert!(all.iter().all(|ms| (300..20_000).contains(ms)), "{all:?}");
+        for (stage, ms) in times(receipt) {
+            let least = if matches!(stage, "endpoint_ms" | "first_audio_ms") {
+                300
+            } else {
+                // Begun in the pause, which is told of after 128 ms.
+                100
+            };
+            assert!((least..20_000).contains(&ms), "{stage} {ms}");
+        }
     }
     let records = home.records();
     assert_eq!(records.len(), 3, "exactly one record a turn");

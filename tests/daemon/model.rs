@@ -288,6 +288,8 @@ fn shutdown_while_the_model_thinks_is_quick_and_recorded() {
     let home = Home::new();
     let question = home.spoken(&[STORY], Duration::ZERO);
     let daemon = Running::start(home.plan(config(&home, &server), &question));
+    // The model is asked in the pause already; that is no turn yet.
+    daemon.wait_for("transcript", |seen| seen.name() == "transcript");
     let by = Instant::now() + PATIENCE;
     while server.requests().is_empty() {
         assert!(Instant::now() < by, "the model is asked");

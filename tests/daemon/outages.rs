@@ -1,13 +1,13 @@
 //! Parts that fail under a running daemon: the turn is lost at most, never the conversation.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use hark::config::Config;
 use hark::daemon::conductor::{self, Conductor, INBOX, Until};
 use hark::daemon::desk::{Desk, Stay};
 use hark::daemon::effectors::Effectors;
 use hark::daemon::events::Sink;
+use hark::daemon::partials::Partials;
 use hark::daemon::{Plan, parts};
 use hark::dialogue::{Policy, Start};
 use hark::flow::Outcome;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{Home, Running, data, plain};
 
-/// The real transcriber, but for one utterance.
+/// The real transcriber, but for the second utterance: neither in its pause nor at its end.
 struct Breaking {
     inner: Box<dyn Transcriber>,
     calls: usize,
@@ -36,7 +36,7 @@ impl Transcriber for Breaking {
         abort: &Abort,
     ) -> Result<Transcription, TranscribeError> {
         self.calls += 1;
-        if self.calls == 2 {
+        if (2..=3).contains(&self.calls) {
             return Err((self.breaks)());
         }
         self.inner.transcribe(samples, options, abort)
@@ -53,8 +53,10 @@ async fn run_with(
     let config: &Config = &plan.config;
     let clock = Clock::start_with_lead();
     let (reports, inbox) = tokio::sync::mpsc::channel(INBOX);
-    let hold = Some(Arc::new(AtomicBool::new(false)));
-    let source = parts::source(&plan.input, config, clock, hold.clone(), None)?;
+    let hold = Arc::new(parts::Hold::default());
+    let over = Some(Arc::clone(&hold.turn));
+    let hold = Some(hold);
+    let source = parts::source(&plan.input, config, clock, over, None)?;
     let transcriber = wrap(parts::transcriber(config, &plan.places)?);
     let speaker = parts::speaker(config, &plan.output, clock, reports.clone(), None)?;
     let names = parts::Names {
@@ -90,6 +92,7 @@ async fn run_with(
         sink,
         until: Until::InputEnds,
         hold,
+        partials: Partials::new(false),
     };
     Ok(Conductor::new(policy, all).run(stop).await)
 }

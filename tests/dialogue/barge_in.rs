@@ -7,14 +7,14 @@ use hark::flow::Outcome;
 use hark::private::Private;
 use hark::time::Mono;
 
-use crate::world::{Answer, HANGOVER_MS, TRANSCRIBE_MS, World, utterance};
+use crate::world::{Answer, HANGOVER_MS, TRANSCRIBE_MS, World, patient, paused, utterance};
 
 fn policy(barge_in: BargeIn) -> Policy {
     Policy {
         start: Start::Phrase("hey hark".to_owned()),
         barge_in,
         follow_up: Duration::from_secs(8),
-        ..Policy::default()
+        ..patient()
     }
 }
 
@@ -153,7 +153,10 @@ fn a_voice_whose_words_never_come_does_not_silence_us_for_ever() {
                 when: Mono::from_millis(2_000),
             },
         )
-        .at(2_400, Event::SpeechPaused)
+        .at(
+            2_400,
+            paused(Mono::from_millis(2_000), Mono::from_millis(2_400)),
+        )
         .run();
     assert_eq!(at(&world, is_pause), Some(2_200));
     assert_eq!(at(&world, is_resume), Some(2_400 + 2_500));

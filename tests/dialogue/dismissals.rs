@@ -6,7 +6,7 @@ use hark::dialogue::{BargeIn, Effect, Event, Key, Policy, Start, WaitReason};
 use hark::flow::Outcome;
 use hark::private::Private;
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, patient};
 
 const WORDS: [&str; 6] = [
     "stop",
@@ -22,7 +22,7 @@ fn policy() -> Policy {
     Policy {
         barge_in: BargeIn::On,
         answer_limit: Duration::from_secs(60),
-        ..Policy::default()
+        ..patient()
     }
 }
 

@@ -7,5 +7,6 @@ mod dismissals;
 mod properties;
 mod push_to_talk;
 mod scenarios;
+mod speculation;
 mod waking;
 mod world;

@@ -12,12 +12,12 @@ use hark::private::Private;
 use hark::time::Mono;
 use proptest::prelude::*;
 
-use crate::world::{done, transcript, utterance};
+use crate::world::{done, paused, transcript, utterance};
 
 /// What happens next: the kind, which of the recent turns it is for, and how much later.
 type Step = (u8, u64, u64);
 
-fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
+fn event(kind: u8, turn: TurnId, now: Mono, paused_at: Mono) -> Event {
     let chunk = |seq| ReplyChunk {
         turn,
         seq: ChunkSeq(seq),
@@ -28,11 +28,16 @@ fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
     match kind {
         0 => Event::SpeechOnset,
         1 | 39 => Event::SpeechStarted { when: now },
-        2 => Event::SpeechPaused,
+        2 | 45..=49 => paused(now, now),
         3 => Event::SpeechDropped,
         4..=6 => Event::Utterance {
             utterance: utterance(now, now + Duration::from_millis(500)),
             ended: now,
+        },
+        // Ends where the last pause was: what was begun in it is adopted.
+        50..=55 => Event::Utterance {
+            utterance: utterance(paused_at, paused_at),
+            ended: paused_at,
         },
         7 => Event::InputLost,
         8..=10 => Event::Transcribed(transcript(turn, Revision(0), "hey hark what now")),
@@ -74,6 +79,7 @@ fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
             ended: now,
         },
         33 => Event::Transcribed(transcript(turn, Revision(0), "never mind")),
+        36 => Event::Outdated,
         37 => Event::BargeIn(BargeIn::Wake),
         38 => Event::BargeIn(BargeIn::On),
         _ => Event::Tick,
@@ -84,6 +90,10 @@ fn event(kind: u8, turn: TurnId, now: Mono) -> Event {
 #[derive(Default)]
 struct Watch {
     last_id: u64,
+    /// Replies that were begun in a pause and are neither adopted nor discarded.
+    drafts: BTreeSet<u64>,
+    prepared: BTreeSet<u64>,
+    discarded: BTreeSet<u64>,
     asked: BTreeSet<u64>,
     recorded: BTreeSet<u64>,
     silenced: BTreeSet<u64>,
@@ -116,7 +126,34 @@ impl Watch {
                     );
                     prop_assert!(self.recorded.insert(turn.id.0), "recorded twice");
                 }
+                Effect::Speculate { turn, .. } => {
+                    prop_assert!(!self.asked.contains(&turn.0), "begun after it was asked");
+                    prop_assert!(self.drafts.insert(turn.0), "begun twice");
+                    prop_assert!(self.drafts.len() <= 1, "two replies are begun at once");
+                }
+                Effect::Prepare(chunk) => {
+                    prop_assert!(self.drafts.contains(&chunk.turn.0), "prepared for nobody");
+                    prop_assert!(self.prepared.insert(chunk.turn.0), "prepared twice");
+                }
+                Effect::Adopt { turn } => {
+                    prop_assert!(self.drafts.remove(&turn.0), "adopted what was not begun");
+                    prop_assert!(self.asked.insert(turn.0), "asked twice");
+                    let live = self.asked.difference(&self.recorded).count();
+                    prop_assert!(live <= 1, "{live} turns are live");
+                }
+                Effect::Play { turn } => {
+                    prop_assert!(self.prepared.contains(&turn.0), "nothing was prepared");
+                    prop_assert!(self.asked.contains(&turn.0), "heard before it was decided");
+                    prop_assert!(
+                        !self.silenced.contains(&turn.0),
+                        "played after hush or abandon"
+                    );
+                }
                 Effect::Say(chunk) => {
+                    prop_assert!(
+                        !self.drafts.contains(&chunk.turn.0),
+                        "heard before it was decided"
+                    );
                     prop_assert!(
                         !self.silenced.contains(&chunk.turn.0),
                         "said after hush or abandon"
@@ -127,6 +164,9 @@ impl Watch {
                     );
                 }
                 Effect::Hush { turn } | Effect::Abandon { turn } => {
+                    if self.drafts.remove(&turn.0) {
+                        self.discarded.insert(turn.0);
+                    }
                     self.silenced.insert(turn.0);
                     if matches!(effect, Effect::Hush { .. }) {
                         (self.doubted, self.quieted) = (None, false);
@@ -166,12 +206,15 @@ impl Watch {
 fn check(policy: Policy, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut dialogue = Dialogue::new(policy);
     let mut watch = Watch::default();
-    let mut now = Mono::ZERO;
+    let (mut now, mut paused_at) = (Mono::ZERO, Mono::ZERO);
     for (kind, back, wait) in steps {
         now = now + Duration::from_millis(*wait);
         let turn = TurnId(watch.last_id.saturating_sub(*back));
-        let dead = watch.recorded.contains(&turn.0);
-        let event = event(*kind, turn, now);
+        let dead = watch.recorded.contains(&turn.0) || watch.discarded.contains(&turn.0);
+        let event = event(*kind, turn, now, paused_at);
+        if matches!(event, Event::SpeechPaused { .. }) {
+            paused_at = now;
+        }
         let carries_turn = matches!(
             event,
             Event::Agent { .. } | Event::Speaker(_) | Event::Transcribed(_)
@@ -219,27 +262,29 @@ proptest! {
 
     #[test]
     fn promises_hold_over_random_histories(
-        steps in prop::collection::vec((0_u8..42, 0_u64..3, 0_u64..4_000), 1..120),
+        steps in prop::collection::vec((0_u8..58, 0_u64..3, 0_u64..4_000), 1..120),
         start in prop::sample::select(vec![Start::Every, Start::Key, Start::Phrase("hey hark".to_owned())]),
+        speculate in any::<bool>(),
         barge_in in 0_u8..3,
     ) {
         let policy = Policy {
             start,
             barge_in: [BargeIn::Off, BargeIn::On, BargeIn::Wake][usize::from(barge_in)],
             answer_limit: Duration::from_secs(20),
+            speculate,
             ..Policy::default()
         };
         check(policy, &steps)?;
     }
 
     #[test]
-    fn without_further_events_every_history_comes_to_rest(steps in prop::collection::vec((0_u8..37, 0_u64..3, 0_u64..4_000), 1..60)) {
+    fn without_further_events_every_history_comes_to_rest(steps in prop::collection::vec((0_u8..58, 0_u64..3, 0_u64..4_000), 1..60)) {
         let mut dialogue = Dialogue::new(Policy::default());
         let mut now = Mono::ZERO;
         let mut last = 0;
         for (kind, back, wait) in &steps {
             now = now + Duration::from_millis(*wait);
-            for effect in dialogue.handle(now, event(*kind, TurnId(u64::saturating_sub(last, *back)), now)) {
+            for effect in dialogue.handle(now, event(*kind, TurnId(u64::saturating_sub(last, *back)), now, now)) {
                 if let Effect::Transcribe { turn, .. } | Effect::Ask { turn, .. } = effect { last = turn.0; }
             }
         }

@@ -6,13 +6,13 @@ use hark::dialogue::{BargeIn, Effect, Event, Ignored, Key, Policy, Start, WaitRe
 use hark::flow::Outcome;
 use hark::time::Mono;
 
-use crate::world::{Answer, RELEASE_MS, TRANSCRIBE_MS, World, utterance};
+use crate::world::{Answer, RELEASE_MS, TRANSCRIBE_MS, World, patient, paused, utterance};
 
 /// At home: a wake phrase, a loudspeaker that the microphone hears.
 fn room() -> Policy {
     Policy {
         barge_in: BargeIn::Off,
-        ..Policy::default()
+        ..patient()
     }
 }
 
@@ -52,7 +52,10 @@ fn no_pause_in_it_ends_a_held_question() {
     world
         .key(0, Key::Press)
         .says(100, 500, "set a timer for")
-        .at(600, Event::SpeechPaused)
+        .at(
+            600,
+            paused(Mono::from_millis(600 - 500), Mono::from_millis(600)),
+        )
         .at(
             4_000,
             Event::SpeechStarted {

@@ -42,9 +42,12 @@ pub struct World {
     now: Mono,
     queue: Vec<(Mono, u64, Event)>,
     order: u64,
-    words: VecDeque<&'static str>,
+    /// What the transcriber reads, by the start of the utterance.
+    words: Vec<(SamplePos, &'static str)>,
     /// What the wake model says of the utterances that follow.
     pub wake: Option<WakeScore>,
+    /// What it reads of an utterance that pauses: at first, and from then on.
+    reads: Option<(&'static str, &'static str)>,
     answers: VecDeque<Answer>,
     /// Until when the scripted speaker is busy, and with which clauses: turn, clause, start, end.
     playing: Vec<(TurnId, ChunkSeq, Mono, Mono)>,
@@ -55,6 +58,7 @@ pub struct World {
     sayings: Vec<(Mono, Mono)>,
     /// Since when the ear holds.
     held: Option<Mono>,
+    prepared: Option<ReplyChunk>,
 }
 
 impl World {
@@ -64,14 +68,16 @@ impl World {
             now: Mono::ZERO,
             queue: Vec::new(),
             order: 0,
-            words: VecDeque::new(),
+            words: Vec::new(),
             wake: None,
+            reads: None,
             answers: VecDeque::new(),
             playing: Vec::new(),
             paused: None,
             log: Vec::new(),
             sayings: Vec::new(),
             held: None,
+            prepared: None,
         }
     }
 
@@ -84,13 +90,17 @@ impl World {
     pub fn speech(&mut self, ms: u64, length_ms: u64, words: &'static str) -> &mut Self {
         self.at(ms, Event::SpeechOnset);
         let (start, end) = (Mono::from_millis(ms), Mono::from_millis(ms + length_ms));
-        self.words.push_back(words);
+        self.words.push((utterance(start, end).span.start, words));
         self.at(ms, Event::SpeechStarted { when: start });
-        self.at(ms + length_ms, Event::SpeechPaused);
         let utterance = Utterance {
             wake: self.wake,
             ..utterance(start, end)
         };
+        let pause = Event::SpeechPaused {
+            so_far: utterance.clone(),
+            ended: end,
+        };
+        self.at(ms + length_ms, pause);
         self.at(
             ms + length_ms + HANGOVER_MS,
             Event::Utterance {
@@ -108,7 +118,7 @@ impl World {
     /// The user speaks around a key: who hears it, and when it ends, depends on what the dialogue tells the ear.
     pub fn says(&mut self, ms: u64, length_ms: u64, words: &'static str) -> &mut Self {
         let (start, end) = (Mono::from_millis(ms), Mono::from_millis(ms + length_ms));
-        self.words.push_back(words);
+        self.words.push((utterance(start, end).span.start, words));
         self.sayings.push((start, end));
         self.at(ms, Event::SpeechStarted { when: start })
     }
@@ -123,6 +133,12 @@ impl World {
         mine.copied().reduce(|a, b| (a.0, b.1))
     }
 
+    /// What is read at the first pause, and at every later one.
+    pub fn reads(&mut self, first: &'static str, later: &'static str) -> &mut Self {
+        self.reads = Some((first, later));
+        self
+    }
+
     /// A cough: too short to become an utterance.
     pub fn cough(&mut self, ms: u64) -> &mut Self {
         self.at(
@@ -131,7 +147,8 @@ impl World {
                 when: Mono::from_millis(ms),
             },
         );
-        self.at(ms + 100, Event::SpeechPaused);
+        let (start, end) = (Mono::from_millis(ms), Mono::from_millis(ms + 100));
+        self.at(ms + 100, paused(start, end));
         self.at(ms + 100 + HANGOVER_MS, Event::SpeechDropped)
     }
 
@@ -177,14 +194,34 @@ impl World {
 
     fn execute(&mut self, effect: &Effect) {
         match effect {
-            Effect::Transcribe { turn, revision, .. } => {
-                let words = self.words.pop_front().unwrap_or_default();
+            Effect::Transcribe {
+                turn,
+                revision,
+                utterance,
+                ..
+            } => {
+                let start = utterance.0.span.start;
+                let known = self.words.iter().position(|(at, _)| *at == start);
+                let words = match (self.reads, known) {
+                    (Some((first, later)), _) => {
+                        self.reads = Some((later, later));
+                        first
+                    }
+                    (None, Some(at)) => self.words[at].1,
+                    (None, None) => "",
+                };
                 self.post(
                     self.now + Duration::from_millis(TRANSCRIBE_MS),
                     Event::Transcribed(transcript(*turn, *revision, words)),
                 );
             }
-            Effect::Ask { turn, .. } => self.answer(*turn),
+            Effect::Ask { turn, .. } | Effect::Speculate { turn, .. } => self.answer(*turn),
+            Effect::Prepare(chunk) => self.prepared = Some(chunk.clone()),
+            Effect::Play { turn } => {
+                let chunk = self.prepared.take().unwrap();
+                assert_eq!(chunk.turn, *turn);
+                self.play(&chunk);
+            }
             Effect::Say(chunk) => self.play(chunk),
             Effect::EndSpeech { turn } => {
                 let end = self
@@ -412,6 +449,14 @@ fn is_sound_of(event: &Event, turn: TurnId) -> bool {
     }
 }
 
+/// Begins nothing before the turn is over; `speculation.rs` tells what happens when it does.
+pub fn patient() -> Policy {
+    Policy {
+        speculate: false,
+        ..Policy::default()
+    }
+}
+
 pub fn transcript(turn: TurnId, revision: Revision, words: &str) -> Transcript {
     Transcript {
         turn,
@@ -429,6 +474,13 @@ pub fn done() -> AgentEvent {
         model: None,
         prompt_tokens: Some(12),
         cached_tokens: Some(9),
+    }
+}
+
+pub fn paused(start: Mono, end: Mono) -> Event {
+    Event::SpeechPaused {
+        so_far: utterance(start, end),
+        ended: end,
     }
 }
 

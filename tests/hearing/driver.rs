@@ -273,7 +273,7 @@ fn pausing_in_the_middle_of_speech_drops_it_and_the_rest_is_not_taken_for_an_utt
 }
 
 #[test]
-fn the_driver_can_end_an_utterance_ask_for_it_so_far_and_change_the_end_silence() {
+fn the_driver_can_end_an_utterance_ask_for_it_so_far_and_say_how_long_a_pause_may_last() {
     let control = ListenControl::default();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (sink, hand) = (Arc::clone(&heard), control.clone());
@@ -283,7 +283,9 @@ fn the_driver_can_end_an_utterance_ask_for_it_so_far_and_change_the_end_silence(
             // Released in the middle of the first question.
             EarEvent::Snapshot(Some(_)) => hand.end_utterance(),
             // The silence between the questions lasts 2.5 s: the second and the third become one.
-            EarEvent::Utterance(_) => hand.set_end_silence(Duration::from_secs(3)),
+            EarEvent::SpeechPaused { ref so_far } if so_far.speech.end.seconds() > 1.0 => {
+                hand.end_after(so_far.speech.end, Duration::from_secs(3));
+            }
             _ => {}
         }
         sink.lock().unwrap().push(event);

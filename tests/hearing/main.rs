@@ -7,5 +7,6 @@ mod driver;
 mod held;
 mod listening;
 mod segments;
+mod stretches;
 mod voice;
 mod waking;

@@ -19,8 +19,9 @@ fn frame(index: u64) -> Frame {
     Frame { at, samples }
 }
 
+/// Distinct within the tests' lengths, and about as loud everywhere.
 fn witness(position: u64) -> f32 {
-    position as f32
+    1.0 + position as f32 * 1e-6
 }
 
 /// Feeds one probability a frame, ends the stream, and returns every event.
@@ -145,13 +146,13 @@ fn between_the_two_thresholds_a_frame_is_what_the_one_before_was() {
 }
 
 #[test]
-fn the_end_silence_can_be_changed_while_the_utterance_runs() {
+fn how_long_a_pause_may_last_can_be_said_while_it_runs() {
     let mut segmenter = Segmenter::new(SegmentSettings::default());
     let mut events = Vec::new();
     let probabilities = talk(10, 20, 200);
     for (index, probability) in probabilities.iter().enumerate() {
         if index == 35 {
-            segmenter.set_end_silence(40 * FRAME);
+            segmenter.end_after(40 * FRAME);
         }
         segmenter.push(&frame(index as u64), *probability, 0, &mut events);
     }
@@ -161,7 +162,7 @@ fn the_end_silence_can_be_changed_while_the_utterance_runs() {
     let mut events = Vec::new();
     for (index, probability) in probabilities.iter().enumerate() {
         if index == 40 {
-            segmenter.set_end_silence(4 * FRAME);
+            segmenter.end_after(4 * FRAME);
         }
         segmenter.push(&frame(index as u64), *probability, 0, &mut events);
     }
@@ -170,6 +171,71 @@ fn the_end_silence_can_be_changed_while_the_utterance_runs() {
         frames(0..41),
         "a shorter one takes effect at the next frame"
     );
+}
+
+#[test]
+fn what_was_said_of_one_pause_does_not_hold_for_the_next() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    let probabilities = [talk(10, 20, 10), vec![0.95; 20], vec![0.01; 40]].concat();
+    for (index, probability) in probabilities.iter().enumerate() {
+        segmenter.push(&frame(index as u64), *probability, 0, &mut events);
+        if index == 36 {
+            assert_eq!(segmenter.pause(), Some(SamplePos(30 * FRAME)));
+            segmenter.end_after(12 * FRAME);
+        }
+    }
+    // 600 ms are 18.75 frames; not the 12 of the pause before.
+    assert_eq!(utterances(&events)[0].span, frames(0..79));
+}
+
+/// A frame of steady sound of that loudness.
+fn loud(index: u64, db: f32) -> Frame {
+    let amplitude = 10_f32.powf(db / 20.0);
+    let at = SamplePos(index * FRAME);
+    let samples = std::array::from_fn(|n| if n % 2 == 0 { amplitude } else { -amplitude });
+    Frame { at, samples }
+}
+
+#[test]
+fn a_television_neither_holds_the_turn_open_nor_becomes_a_part_of_it() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    // All of it is voice: ten seconds of television, three of somebody 14 dB louder, and the television again.
+    let mut index = 0;
+    for (db, count) in [(-34.0, 312), (-20.0, 94), (-34.0, 100)] {
+        for _ in 0..count {
+            segmenter.push(&loud(index, db), 0.95, 0, &mut events);
+            index += 1;
+        }
+    }
+    let said = utterances(&events);
+    assert_eq!(said.len(), 1, "the silence that ends it is the speaker's");
+    assert_eq!(said[0].speech, frames(312..406));
+    assert!(
+        said[0].span.start >= SamplePos(300 * FRAME),
+        "{:?}",
+        said[0].span
+    );
+}
+
+#[test]
+fn in_a_quiet_room_a_soft_ending_is_not_cut_off() {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    let mut index = 0;
+    for (db, probability, count) in [
+        (-62.0, 0.01, 200),
+        (-20.0, 0.95, 60),
+        (-42.0, 0.95, 40),
+        (-62.0, 0.01, 40),
+    ] {
+        for _ in 0..count {
+            segmenter.push(&loud(index, db), probability, 0, &mut events);
+            index += 1;
+        }
+    }
+    assert_eq!(utterances(&events)[0].speech, frames(200..300));
 }
 
 #[test]
@@ -494,4 +560,37 @@ fn an_utterance_carries_its_best_wake_score_and_where_it_was() {
 fn without_a_wake_model_an_utterance_has_no_score() {
     let events = run(SegmentSettings::default(), &talk(5, 30, 40));
     assert!(utterances(&events)[0].wake.is_none());
+}
+
+/// When speech counts as begun that starts after `before`, in frames.
+fn begins(before: &[(f32, f32, usize)], speech_db: f32) -> u64 {
+    let mut segmenter = Segmenter::new(SegmentSettings::default());
+    let mut events = Vec::new();
+    let mut index = 0;
+    for (db, probability, count) in before.iter().copied().chain([(speech_db, 0.95, 60)]) {
+        for _ in 0..count {
+            segmenter.push(&loud(index, db), probability, 0, &mut events);
+            index += 1;
+        }
+    }
+    let mut begun = events.iter().filter_map(|event| match event {
+        SegmentEvent::SpeechStarted { at } => Some(at.0 / FRAME),
+        _ => None,
+    });
+    let first = before
+        .iter()
+        .map(|(_, _, count)| *count as u64)
+        .sum::<u64>();
+    begun.next_back().expect("it is speech") - first
+}
+
+#[test]
+fn quiet_speech_begins_no_later_than_loud_speech_whatever_was_said_before() {
+    // Somebody near the microphone has spoken, and now somebody speaks softly, 12 dB above the room.
+    let room = (-62.0, 0.01, 320);
+    for speech_db in [-20.0, -35.0, -45.0, -50.0] {
+        assert_eq!(begins(&[room], speech_db), 0, "{speech_db} dB");
+        let after_loud = [room, (-15.0, 0.95, 90), (-62.0, 0.01, 40)];
+        assert_eq!(begins(&after_loud, speech_db), 0, "{speech_db} dB");
+    }
 }

@@ -290,6 +290,42 @@ fn a_hush_takes_effect_within_milliseconds() {
 }
 
 #[test]
+fn what_is_prepared_is_made_at_once_and_heard_only_when_it_is_played() {
+    let mut world = World::scripted();
+    let clause = |turn| ReplyChunk {
+        turn,
+        seq: ChunkSeq(0),
+        text: "0.3 1600".into(),
+        language: None,
+    };
+    world.send(SpeakCommand::Prepare(clause(ONE)));
+    world.until(0, |event| {
+        matches!(event, SpeakEvent::Synthesised { turn: ONE, .. })
+    });
+    world.let_it_work();
+    assert!(
+        world.speaker.heard().iter().all(|sample| *sample == 0.0),
+        "not yet"
+    );
+    world.send(SpeakCommand::Play { turn: ONE });
+    world.say(ONE, 1, "0.4 1600");
+    world.send(SpeakCommand::End { turn: ONE });
+    world.until(160, finished(ONE));
+    assert_eq!(world.heard(ONE), [(0, Extent::Whole), (1, Extent::Whole)]);
+    // One that is thrown away is never heard, and the next turn is not held back by it.
+    world.send(SpeakCommand::Prepare(clause(TWO)));
+    world.until(0, |event| {
+        matches!(event, SpeakEvent::Synthesised { turn: TWO, .. })
+    });
+    world.send(SpeakCommand::Hush { turn: TWO });
+    let three = TurnId(3);
+    world.say(three, 0, "0.5 1600");
+    world.send(SpeakCommand::End { turn: three });
+    world.until(160, finished(three));
+    assert!(world.heard(TWO).is_empty());
+}
+
+#[test]
 fn a_pause_holds_the_sound_and_resume_goes_on_without_a_gap() {
     let mut world = World::scripted();
     world.say(ONE, 0, "0.1 16000");

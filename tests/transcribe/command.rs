@@ -26,6 +26,7 @@ fn run_with_input(arguments: &[&str], input: &[u8]) -> Outcome {
     let library = Library::only(PathBuf::from("/no/such/folder"), Vec::new());
     let model = model().display().to_string();
     let defaults = Defaults {
+        hints: Vec::new(),
         model,
         language: "en".to_owned(),
         memory_bytes: 1 << 30,

@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use hark::ids::{Revision, TurnId};
-use hark::transcribe::thread::{Answer, Exchange, Request, Submitted, WhisperThread};
+use hark::time::SamplePos;
+use hark::transcribe::thread::{Answer, Exchange, Request, Spare, Submitted, WhisperThread};
 use hark::transcribe::{Abort, TranscribeError, TranscribeOptions, Transcriber, Transcription};
 
 use crate::support::{SAID, clip, plain, settings, whisper};
@@ -96,7 +97,16 @@ impl Rig {
                 assert_eq!(transcript.text.as_str(), text);
             }
             Answer::Failed { error, .. } => panic!("failed: {error}"),
+            Answer::Partial { .. } => panic!("only spare time was spent"),
         }
+    }
+
+    fn spare(&self, samples: usize) -> bool {
+        self.thread.try_spare(Spare {
+            of: SamplePos(7),
+            samples: Arc::from(vec![0.0; samples]),
+            options: TranscribeOptions::default(),
+        })
     }
 }
 
@@ -106,6 +116,29 @@ fn request(turn: u64, revision: u32, samples: Vec<f32>) -> Request {
         revision: Revision(revision),
         samples: Arc::from(samples),
         options: TranscribeOptions::default(),
+    }
+}
+
+#[test]
+fn spare_time_is_what_is_left_when_nothing_is_asked() {
+    let rig = rig();
+    assert!(rig.spare(5));
+    rig.expect_start(5);
+    assert!(!rig.spare(6), "one at a time");
+    assert_eq!(rig.submit(1, 0, 7), Submitted::Accepted);
+    rig.expect_start(7);
+    assert!(!rig.spare(8), "there is something better to do");
+    rig.go.send(()).expect("the thread lives");
+    rig.expect_text(1, 0, "7");
+    // What was given up has no answer, and the next one is taken again.
+    while !rig.spare(9) {
+        std::thread::yield_now();
+    }
+    rig.expect_start(9);
+    rig.go.send(()).expect("the thread lives");
+    match rig.answers.recv_timeout(PATIENCE).expect("an answer") {
+        Answer::Partial { of, text, .. } => assert_eq!((of, text.as_str()), (SamplePos(7), "9")),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -191,7 +224,7 @@ fn a_failure_and_a_panic_are_answers_and_the_thread_goes_on() {
                 assert_eq!(of, TurnId(turn));
                 assert!(error.to_string().contains(expected), "{error}");
             }
-            Answer::Transcript(_) => panic!("it should fail"),
+            Answer::Transcript(_) | Answer::Partial { .. } => panic!("it should fail"),
         }
     }
     rig.submit(3, 1, 300);
@@ -258,6 +291,7 @@ fn the_real_model_answers_on_the_thread() {
             assert_eq!(plain(transcript.text.as_str()), SAID);
         }
         Answer::Failed { error, .. } => panic!("{error}"),
+        Answer::Partial { .. } => panic!("nothing was read in spare time"),
     }
 }
 

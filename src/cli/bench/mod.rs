@@ -6,7 +6,9 @@
 
 pub mod asr;
 pub mod gateway;
+pub mod listen;
 pub mod recordings;
+pub mod turn;
 pub mod wake;
 pub mod words;
 
@@ -32,6 +34,10 @@ enum Bench {
     Gateway(gateway::GatewayBenchArgs),
     /// Misses and false accepts of a wake model at every threshold
     Wake(wake::WakeArgs),
+    /// Processor time of listening: in silence, with talk nearby, for questions
+    Listen(listen::ListenArgs),
+    /// Turns cut off, delay of their ends, and voice-to-voice time
+    Turn(turn::TurnArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -43,6 +49,8 @@ pub fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<()> {
         Bench::Asr(args) => asr::run(args, setting),
         Bench::Gateway(args) => gateway::run(args),
         Bench::Wake(args) => wake::run(args, setting),
+        Bench::Listen(args) => listen::run(args, setting),
+        Bench::Turn(args) => turn::run(args, setting),
     }
 }
 

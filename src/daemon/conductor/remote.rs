@@ -241,6 +241,8 @@ impl Conductor {
             .switches
             .set_off_record(off_record, now, under_way);
         self.desk.off_record(off_record);
+        // A reply that was begun under the other rule could write down what it must not, or leave out what it may.
+        self.dispatch(Event::Outdated);
         tracing::info!(off_record, "the record");
         self.emit(None, News::OffRecord { off_record });
     }

@@ -2,6 +2,7 @@
 
 use super::{Conductor, News};
 use crate::daemon::reload::Fresh;
+use crate::dialogue::Event;
 use crate::speak::thread::SpeakCommand;
 
 impl Conductor {
@@ -10,6 +11,8 @@ impl Conductor {
         let config = &fresh.config;
         self.dialogue.follow_ups(config.turn.follow_up);
         self.desk.take_over(config);
+        // A reply that was begun before could use a tool that is no longer allowed.
+        self.dispatch(Event::Outdated);
         self.effectors.set_earcons(config.sounds.earcons);
         self.keep_sounds = self.keeps_records && config.transcripts.keep_audio;
         if let Some(voice) = fresh.voice

@@ -65,8 +65,9 @@ impl Desk {
     fn carry_out(&mut self, turn: TurnId, words: &Private<String>, held: Held) -> Work {
         let moment = prompt::moment(&clock::wall());
         let message = prompt::question(words.as_str(), Some(&moment));
-        self.asked = Some((turn, message.clone(), Journal::default()));
-        self.ask_model(turn, message, Some(held))
+        let journal = Journal::default();
+        self.asked = Some((turn, message.clone(), journal.clone()));
+        self.ask_model(turn, message, journal, Some(held))
     }
 
     /// The call that waits for a yes, where nobody says it but a terminal is asked: `turn` makes it.

@@ -43,7 +43,7 @@ impl Desk {
                     registry.settled().await;
                 }
                 let system = static_prompt(&lock(&persona), &notebook);
-                let (tools, _) = lock(&equipment).offer("", &system);
+                let tools = lock(&equipment).begin(&system);
                 let history = lock(&past).clone();
                 prompt::warm_up(&system, tools.specs(), &history)
             })
@@ -70,7 +70,7 @@ pub fn of_a_new_conversation(config: &Config, places: &Places) -> anyhow::Result
         let mut equipment = Equipment::default();
         equipment.connect(Arc::clone(&registry));
         let system = static_prompt(&persona, &notebook);
-        let (tools, _) = equipment.offer("", &system);
+        let tools = equipment.begin(&system);
         let request = prompt::warm_up(&system, tools.specs(), &History::default());
         registry.close().await;
         request

@@ -59,17 +59,21 @@ impl Equipment {
     }
 
     /// What is offered for `question` beside the static prompt `system`, and what each may do: the laid ones always, the
-    /// others as far as their budget and that of the whole beginning go.
-    pub(super) fn offer(&mut self, question: &str, system: &str) -> (Toolbox, Permissions) {
+    /// others as far as their budget and that of the whole beginning go. It is what the next question finds on offer after
+    /// [`Self::settle`].
+    pub(super) fn offer(&self, question: &str, system: &str) -> Offer {
+        let mut selection = self.selection.clone();
         let Some(registry) = &self.registry else {
-            return (self.laid.clone(), self.permissions.clone());
+            return Offer {
+                tools: self.laid.clone(),
+                permissions: self.permissions.clone(),
+                selection,
+            };
         };
         let laid = prompt::estimate_tools(&self.laid.specs());
         let left = prompt::tool_budget(system).saturating_sub(laid);
         let budget = registry.budget_tokens().min(left);
-        let chosen = registry
-            .toolbox()
-            .select(&mut self.selection, question, budget);
+        let chosen = registry.toolbox().select(&mut selection, question, budget);
         let mut rules: Vec<(String, Permission)> = Vec::new();
         for tool in self.laid.all() {
             let name = tool.spec().name;
@@ -90,8 +94,32 @@ impl Equipment {
             rules.extend(rule.map(|rule| (name, rule)));
         }
         let all = self.laid.all().iter().chain(chosen.all()).cloned();
-        (Toolbox::new(all.collect()), Permissions::new(rules))
+        Offer {
+            tools: Toolbox::new(all.collect()),
+            permissions: Permissions::new(rules),
+            selection,
+        }
     }
+
+    /// What a conversation begins with; it stays on offer.
+    pub(super) fn begin(&mut self, system: &str) -> Toolbox {
+        let offer = self.offer("", system);
+        self.settle(&offer);
+        offer.tools
+    }
+
+    /// The question was asked with this offer.
+    pub(super) fn settle(&mut self, offer: &Offer) {
+        self.selection.clone_from(&offer.selection);
+    }
+}
+
+/// What the model is offered for one question.
+#[derive(Clone)]
+pub(super) struct Offer {
+    pub(super) tools: Toolbox,
+    pub(super) permissions: Permissions,
+    selection: Selection,
 }
 
 /// Our own tools that write words of the user to the disk.

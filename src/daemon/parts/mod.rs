@@ -1,6 +1,7 @@
 //! Builds the parts from the settings: each function opens one edge and says in its error what to do when it cannot.
 
 mod clip;
+mod hold;
 mod log;
 pub mod memory;
 mod model;
@@ -8,6 +9,7 @@ mod notebook;
 mod sound;
 
 pub use clip::{QUESTION, QUESTION_WORDS, question_for_transcriber};
+pub use hold::Hold;
 pub use log::{StoreHandle, keep_one, last_turns, store};
 pub use memory::speech_memory;
 pub use model::{

@@ -50,7 +50,9 @@ pub fn speech_model(
 /// It is missing, damaged, or does not know the language.
 pub fn transcriber(config: &Config, places: &Places) -> anyhow::Result<Box<dyn Transcriber>> {
     let (name, path) = speech_model(config, places)?;
-    let whisper = Whisper::load(&name, &path, WhisperSettings::default())?;
+    let mut whisper = Whisper::load(&name, &path, WhisperSettings::default())?;
+    let name = config.wake.phrase.split_whitespace().last();
+    whisper.set_hints(name, &config.stt.hints);
     whisper.check_language(&config.stt.language)?;
     let timings = whisper.timings();
     tracing::info!(model = name, load = ?timings.load, warm_up = ?timings.warm_up, "the speech model is ready");

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::super::conductor::Report;
 use super::super::{Input, Output, Pace};
+use super::Hold;
 use crate::audio::cancelled::Cancelled;
 use crate::audio::capture::Microphone;
 use crate::audio::decode::{self, Decoded};
@@ -191,19 +192,24 @@ pub fn ear(
     config: &Config,
     clock: Clock,
     reports: mpsc::Sender<Report>,
-    hold: Option<Arc<AtomicBool>>,
+    hold: Option<Arc<Hold>>,
     wake: Option<Box<dyn WakeDetector>>,
 ) -> anyhow::Result<Ear> {
     let tell: Tell = Box::new(move |event, anchor| {
+        let pause = matches!(event, EarEvent::SpeechPaused { .. });
         if let (EarEvent::Utterance(_) | EarEvent::Held(Some(_)), Some(hold)) = (&event, &hold) {
-            hold.store(true, Ordering::Release);
+            hold.turn.store(true, Ordering::Release);
         }
-        match reports.blocking_send(Report::Ear(event, anchor)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
+        if reports.blocking_send(Report::Ear(event, anchor)).is_err() {
+            return ControlFlow::Break(());
+        }
+        match &hold {
+            Some(hold) if pause => hold.wait_for_the_decision(&reports),
+            _ => ControlFlow::Continue(()),
         }
     });
-    ear_with(source, config, clock, wake, tell)
+    // The dialogue tells at each pause how long it may last; without an answer the longest silence ends the turn.
+    ear_with(source, config, config.turn.max_silence, clock, wake, tell)
 }
 
 /// Starts the listening thread; what it notices goes to `tell`.
@@ -213,6 +219,7 @@ pub fn ear(
 pub fn ear_with(
     source: Source,
     config: &Config,
+    end_silence: Duration,
     clock: Clock,
     wake: Option<Box<dyn WakeDetector>>,
     tell: Tell,
@@ -220,7 +227,7 @@ pub fn ear_with(
     let vad = SileroVad::new().context("the voice-activity model cannot be started")?;
     let segment = SegmentSettings::default();
     let settings = ListenSettings {
-        segment: segment_settings(segment, config),
+        segment: segment_settings(segment, config, end_silence),
         watch_zeros: source.watch_zeros,
         ..ListenSettings::default()
     };
@@ -276,11 +283,15 @@ pub fn sink(
 /// Rate of the files that we write: espeak-ng's own, and that of most macOS voices.
 const FILE_RATE: u32 = 22_050;
 
-fn segment_settings(base: SegmentSettings, config: &Config) -> SegmentSettings {
+fn segment_settings(
+    base: SegmentSettings,
+    config: &Config,
+    end_silence: Duration,
+) -> SegmentSettings {
     SegmentSettings {
         pre_roll: duration_to_samples(config.turn.pre_roll),
         min_speech: duration_to_samples(config.turn.min_speech),
-        end_silence: duration_to_samples(config.turn.end_silence),
+        end_silence: duration_to_samples(end_silence),
         // The model sees 30 s at once; its own margin below that is kept.
         max_utterance: duration_to_samples(config.turn.max_utterance).min(base.max_utterance),
         ..base

@@ -13,6 +13,13 @@ pub enum SpeakCommand {
     /// Play the sound that tells that a question was taken, unless something is being said. It belongs to no turn, and words
     /// that come while it sounds cut it short.
     Earcon,
+    /// Make the sound of this clause and keep it back until [`Self::Play`]: the turn may never be asked.
+    Prepare(ReplyChunk),
+    /// Play what was prepared for this turn.
+    Play {
+        /// Which.
+        turn: TurnId,
+    },
     /// No more clauses come for this turn.
     End {
         /// Which.
