@@ -468,16 +468,18 @@ impl Ears {
             let probability = if is_filler {
                 0.0
             } else {
-                if let Some(wake) = &mut self.detectors.wake {
-                    self.segmenter.hear_wake(wake.score(&frame.samples));
-                }
                 let heard = self.detectors.vad.probability(&frame.samples);
                 // What is left of our own voice is no speech to us, however much it sounds like it.
-                if self.echo.ours && !self.echo.near {
+                let voice = if self.echo.ours && !self.echo.near {
                     0.0
                 } else {
                     heard
+                };
+                let wake = self.detectors.wake.as_mut();
+                if let Some(score) = wake.and_then(|wake| wake.score(&frame.samples, voice)) {
+                    self.segmenter.hear_wake(score);
                 }
+                voice
             };
             self.obey_window();
             self.segmenter

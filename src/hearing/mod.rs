@@ -61,9 +61,11 @@ pub trait Vad: Send {
 /// Tells how much the sound up to now is that of one phrase just said. No decision is made here: what a score means is the
 /// dialogue's, and where the values lie stands in the model's own table.
 pub trait WakeDetector: Send {
-    /// The score after the next 512 samples (16 kHz mono), 0..1. It rises when the phrase ends and falls within half a
-    /// second. Frames must be given in order: the detector keeps a memory from frame to frame.
-    fn score(&mut self, samples: &[f32; crate::time::FRAME_SAMPLES]) -> f32;
+    /// The score after the next 512 samples (16 kHz mono), 0..1, or `None` where there is nothing new to say: scores come
+    /// every few frames, and none while nobody speaks (`voice` is the voice detector's probability of speech in these samples).
+    /// It rises when the phrase ends and falls within half a second. Frames must be given in order: the detector keeps a
+    /// memory from frame to frame.
+    fn score(&mut self, samples: &[f32; crate::time::FRAME_SAMPLES], voice: f32) -> Option<f32>;
 
     /// Forgets everything heard so far (a new device, a gap).
     fn reset(&mut self);

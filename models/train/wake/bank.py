@@ -102,7 +102,7 @@ def main():
     elif what == "noise":
         noises(int(400 * scale))
     else:
-        of_phrase(what, 4)
+        of_phrase(what, 4)  # each at four speeds and pitches
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ LOW, HIGH = 60., 7600.
 FLOOR, SLOW, SCALE = 1e-5, 1 / 64, 4.
 
 
-def _mel(f):
+def mel(f):
     return 2595 * np.log10(1 + f / 700)
 
 
 def filters():
     """[257, 40]: triangles that are evenly wide in mel, of height 1."""
-    edges = 700 * (10 ** (np.linspace(_mel(LOW), _mel(HIGH), BANDS + 2) / 2595) - 1)
+    edges = 700 * (10 ** (np.linspace(mel(LOW), mel(HIGH), BANDS + 2) / 2595) - 1)
     f = np.arange(FFT // 2 + 1) * RATE / FFT
     up = (f[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     down = (edges[2:] - f[:, None]) / (edges[2:] - edges[1:-1])
@@ -47,16 +47,3 @@ def normalised(e):
 def features(x):
     return normalised(energies(x))
 
-
-def warps():
-    """Vocal tracts of other lengths: matrices that move the resonances by -14 .. 14 % and leave the pitch."""
-    centres = 700 * (10 ** (np.linspace(_mel(LOW), _mel(HIGH), BANDS + 2)[1:-1] / 2595) - 1)
-    out = []
-    for f in np.linspace(.86, 1.14, 15):
-        at = np.interp(np.minimum(centres * f, centres[-1]), centres, np.arange(BANDS))
-        lo = np.minimum(at.astype(int), BANDS - 2)
-        m = np.zeros((BANDS, BANDS), np.float32)
-        m[lo, np.arange(BANDS)] = 1 - (at - lo)
-        m[lo + 1, np.arange(BANDS)] += at - lo
-        out.append(m)
-    return out

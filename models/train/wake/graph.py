@@ -1,15 +1,14 @@
 """graph.py NET.pt OUT.onnx: the network as an ONNX graph that is run as the sound comes in, any number of frames at a time.
 
-Inputs: "features" [1, 40, 4 x frames] and "past0".."past6", what each convolution must remember, zeros at the start. Outputs: "score"
-[1, 1, frames] (0..1) and "next0".."next6", to be given back as the past of the next frames."""
+Inputs: "features" [1, 40, 4 x frames] and "past0".."past7", what each convolution must remember, zeros at the start. Outputs: "score"
+[1, 1, frames] (0..1) and "next0".."next7", to be given back as the past of the next frames."""
 import sys
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from net import DILATIONS, STACK, Wake
+import net as nets
 
 
 class Graph:
@@ -47,9 +46,10 @@ class Graph:
 
 def graph(net):
     g = Graph()
-    bands, width = net.front.in_features // STACK, net.front.out_features
-    x = g.conv(g.remembered("features", bands, STACK - 4), net.front, STACK, strides=[4])
-    for b, d in zip(net.blocks, DILATIONS):
+    front = net.trunk.front
+    bands, width = front.in_features // nets.STACK, front.out_features
+    x = g.conv(g.remembered("features", bands, nets.STACK - 4), front, nets.STACK, strides=[4])
+    for b, d in zip([*net.trunk.blocks, *net.blocks], nets.TRUNK + nets.PHRASE):
         both = g.remembered(g.node("Relu", [x]), width, 2 * d)
         x = g.node("Add", [x, g.conv(both, b, 3, dilations=[d])])
     z = g.conv(g.node("Relu", [x]), net.head, 1)
@@ -66,6 +66,4 @@ def save(net, path):
 
 
 if __name__ == "__main__":
-    net = Wake()
-    net.load_state_dict(torch.load(sys.argv[1]))
-    save(net, sys.argv[2])
+    save(nets.load(sys.argv[1]), sys.argv[2])

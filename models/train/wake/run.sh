@@ -2,7 +2,9 @@
 # Trains a wake model for PHRASE and measures it. `make train-wake PHRASE="okay nabu"` calls this.
 #
 #   PHRASE="…"       what it listens for
-#   STEPS=1500       steps of training; 0.16 s of one core each
+#   STEPS=6000       steps of training for the phrase; 0.05 s of one core each, and as much in a second process that makes the scenes
+#   TRUNK_STEPS=4500 the same for the half of the network that all phrases share; trained once, kept in HARK_TRAIN_DIR/wake/trunk.pt
+#   SCALE=1          share of the clips of each kind; 0.1 tries everything out in minutes and makes a bad model
 #   OUT=FOLDER       where wake-….onnx and .toml go (models/)
 #   HARK_TRAIN_DIR   clips, virtual environment; the training clips of the speech model are made first if they are missing
 #   JOBS=2           processes that make clips and features
@@ -24,18 +26,18 @@ slug=$(echo "$PHRASE" | tr 'A-Z ' 'a-z-')
 mkdir -p "$HARK_TRAIN_DIR/wake"
 
 "$PYTHON" "$here/say.py" "$PHRASE"
-pids=()
-for part in $(seq "$JOBS"); do
-    [ -e "$HARK_TRAIN_DIR/wake/general-$part.npz" ] || "$PYTHON" "$here/bank.py" general $((9000 / JOBS)) "$part" &
-    pids+=($!)
-done
-wait "${pids[@]}"
-pids=()
-for part in $(seq "$JOBS"); do
-    "$PYTHON" "$here/bank.py" "$PHRASE" "$part" "$JOBS" &
-    pids+=($!)
-done
-wait "${pids[@]}"
+wake=$HARK_TRAIN_DIR/wake
+[ -e "$wake/noise.npz" ] || "$PYTHON" "$here/bank.py" noise
+if ! ls "$wake"/talk-*.npz >/dev/null 2>&1; then
+    pids=()
+    for part in $(seq "$JOBS"); do
+        "$PYTHON" "$here/bank.py" talk "$part" "$JOBS" &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid"; done
+fi
+[ -e "$wake/trunk.pt" ] || STEPS=${TRUNK_STEPS:-4500} "$PYTHON" "$here/trunk.py"
+"$PYTHON" "$here/bank.py" "$PHRASE"
 "$PYTHON" "$here/train.py" "$PHRASE"
 "$PYTHON" "$here/held.py" "$PHRASE"
 "$PYTHON" "$here/table.py" "$PHRASE" "$OUT/wake-$slug"

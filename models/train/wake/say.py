@@ -12,8 +12,8 @@ import vocab
 import voices
 
 # clips of the phrase, clips of what is near it
-COUNTS = {"espeak-default": (200, 150), "espeak-plain": (700, 500), "espeak-variant": (1800, 1200), "rhvoice": (600, 300),
-          "flite": (500, 250), "festival": (240, 120),
+COUNTS = {"espeak-default": (200, 150), "espeak-plain": (700, 500), "espeak-variant": (1800, 1200), "rhvoice": (1400, 600),
+          "flite": (1000, 450), "festival": (500, 240),
           "espeak-held": (120, 120), "rhvoice-held": (80, 60), "flite-held": (80, 60), "festival-held": (80, 60), "mbrola-held": (80, 60),
           "piper-held": (60, 40)}
 

@@ -21,6 +21,26 @@ FRAMES = STEPS // 4
 BANDS = frontend.BANDS
 
 
+# How often each kind of voice says the phrase; those made from recordings of people count for more than their number.
+MIX = {"espeak-default": .05, "espeak-plain": .12, "espeak-variant": .23, "rhvoice": .3, "flite": .18, "festival": .12}
+
+
+def throats(rng, count):
+    """Matrices that move the bands: a length of the vocal tract (-18 .. 18 %), and each resonance a little on its own."""
+    mels = np.linspace(frontend.mel(frontend.LOW), frontend.mel(frontend.HIGH), BANDS + 2)
+    centres, middle = 700 * (10 ** (mels / 2595) - 1), mels[1:-1]
+    out = []
+    for _ in range(count):
+        f = np.exp(rng.uniform(-.17, .17) + np.interp(middle, np.linspace(mels[0], mels[-1], 6), rng.normal(0, .06, 6)))
+        at = np.interp(np.minimum(centres[1:-1] * f, centres[-2]), centres[1:-1], np.arange(BANDS))
+        lo = np.minimum(at.astype(int), BANDS - 2)
+        m = np.zeros((BANDS, BANDS), np.float32)
+        m[lo, np.arange(BANDS)] = 1 - (at - lo)
+        m[lo + 1, np.arange(BANDS)] += at - lo
+        out.append(m)
+    return out
+
+
 class Bank:
     def __init__(self, *paths):
         z = [np.load(p) for p in paths]
@@ -40,20 +60,28 @@ class Bank:
 
 
 class Scenes(torch.utils.data.IterableDataset):
-    """Batches of (features [n, STEPS, 40], labels [n, FRAMES], ids [n]). Labels: 1 it must ring somewhere among these, 0 it must not, -1 no
+    """Where they are put together. Batches of (features [n, STEPS, 40], labels [n, FRAMES], ids [n]). Labels: 1 it must ring somewhere among these, 0 it must not, -1 no
     matter. tempting: scores of the clips by id, shared with the trainer: what rings by mistake is drawn more often."""
 
-    def __init__(self, phrase, seed=1, share=1., counts=(22, 4, 16, 22)):
+    def __init__(self, phrase, seed=1, share=1., counts=(24, 6, 8, 26)):
+        self.prepare(seed)
         folder = os.path.join(vocab.DATA, "wake")
-        self.talk = Bank(*sorted(glob.glob(os.path.join(folder, "talk-*.npz"))))
-        self.noise = Bank(os.path.join(folder, "noise.npz"))
         self.own = Bank(os.path.join(folder, phrases.slug(phrase), "bank.npz"))
         self.other = np.array([i for i, t in enumerate(self.talk.text) if not phrases.contains(t, phrase)])
         keep = np.random.default_rng(7).random(len(self.own)) < share
-        self.kinds = {k: {v: np.nonzero((self.own.kind == k) & (self.own.voice == v) & keep)[0] for v in data.MIX} for k in (bank.YES, bank.NO, bank.RUN)}
+        self.kinds = {k: {v: np.nonzero((self.own.kind == k) & (self.own.voice == v) & keep)[0] for v in MIX} for k in (bank.YES, bank.NO, bank.RUN)}
         self.kinds = {k: {v: a for v, a in g.items() if len(a)} for k, g in self.kinds.items()}
-        self.tempting = torch.full((len(self.talk) + len(self.own),), 0.).share_memory_()
-        self.warps, self.seed, self.counts = frontend.warps(), seed, counts
+        self.tempting = torch.zeros(len(self.talk) + len(self.own)).share_memory_()
+        self.counts = counts
+
+    def prepare(self, seed):
+        folder = os.path.join(vocab.DATA, "wake")
+        self.talk = Bank(*sorted(glob.glob(os.path.join(folder, "talk-*.npz"))))
+        self.noise = Bank(os.path.join(folder, "noise.npz"))
+        self.warps = throats(np.random.default_rng(5), 600)
+        at = np.linspace(0, 6, BANDS)
+        self.curves = np.maximum(0, 1 - np.abs(at[None] - np.arange(7)[:, None])).astype(np.float32)
+        self.other, self.tempting, self.seed = np.arange(len(self.talk)), torch.zeros(len(self.talk)), seed
 
     def __iter__(self):
         torch.set_num_threads(1)
@@ -71,15 +99,30 @@ class Scenes(torch.utils.data.IterableDataset):
     def of_kind(self, kind, rounds=1):
         groups = self.kinds[kind]
         names = list(groups)
-        return self.choose(groups[self.r.choices(names, [data.MIX[v] for v in names])[0]], rounds, len(self.talk))
+        return self.choose(groups[self.r.choices(names, [MIX[v] for v in names])[0]], rounds, len(self.talk))
 
     def sound(self, b, i, end=None):
-        """The clip, faster or slower, by another vocal tract; and where in it `end` is."""
-        q, s = b.clip(i), self.r.uniform(.86, 1.16)
-        e = bank.UNPACK[q[np.arange(0, len(q) - 1, s).astype(int)]]
-        if self.r.random() < .75:
-            e = e @ self.r.choice(self.warps)
-        return (e, len(e) if end is None else min(len(e), int(end / s)))
+        """The clip by another throat, at a tempo that changes within it, some sounds stronger and others weaker; and where in it `end` is.
+        The voices are few and flat: this is what makes many people of them."""
+        r, q = self.r, b.clip(i)
+        bends = 2 + len(q) // 25
+        speed = r.uniform(.8, 1.2) * np.exp(np.interp(np.arange(len(q) + 40), np.linspace(0, len(q) + 40, bends), self.rng.normal(0, .16, bends)))
+        at = np.cumsum(speed)
+        at = at[at < len(q) - 1].astype(int)
+        e = bank.UNPACK[q[at]]
+        if r.random() < .85:
+            e = e @ self.warps[r.randrange(len(self.warps))]
+        if r.random() < .6 and len(e):
+            e = e * self.uneven(len(e))
+        return (e, len(e) if end is None else int(np.searchsorted(at, end)))
+
+    def uneven(self, n):
+        """Smooth random gains over time and bands, some decibels up and down."""
+        k = max(2, n // 20)
+        rough = self.rng.normal(0, self.r.uniform(.5, 3.5), (k, 7)) @ self.curves
+        a = np.linspace(0, k - 1.001, n)
+        i, f = a.astype(int), (a % 1)[:, None]
+        return (10 ** ((rough[i] * (1 - f) + rough[np.minimum(i + 1, k - 1)] * f) / 10)).astype(np.float32)
 
     def speech(self, n, rounds=1):
         """n features of somebody talking, cut out anywhere; and the clip that most of it is."""
@@ -175,7 +218,7 @@ class Scenes(torch.utils.data.IterableDataset):
         x, label, ids = [], np.zeros((sum(self.counts), FRAMES), np.float32), []
         for j in range(yes + run + no):
             kind = bank.YES if j < yes else bank.RUN if j < yes + run and self.kinds[bank.RUN] else bank.NO
-            i = self.of_kind(kind, 1 if kind != bank.NO or r.random() < .4 else 5)
+            i = self.of_kind(kind, 1 if kind != bank.NO or r.random() < .5 else 3)
             e, end = self.sound(self.own, i, self.own.end[i])
             e, at, level = self.around(e, end)
             x.append(self.heard(e, level, 0))
@@ -221,3 +264,29 @@ class Scenes(torch.utils.data.IterableDataset):
                 a, n = r.randrange(350), r.randint(2, 12)
                 row[a:a + n] = r.uniform(0, 1.7)
         return x
+
+
+class Said(Scenes):
+    """Batches of (features, phonemes of all one after the other, their numbers): whole clips of the talk bank, for trunk.py."""
+
+    def __init__(self, tables, seed=1, rows=48):
+        self.prepare(seed)
+        self.rows = rows
+        number = {p: i + 1 for i, p in enumerate(tables["phones"])}
+        self.phones = [[number[q] for w in t.split() for q in tables["lexicon"][w]] for t in self.talk.text]
+        self.short = np.array([i for i, (_, a, b) in enumerate(self.talk.where) if b - a < STEPS * .95])
+
+    def batch(self):
+        r, x, phones = self.r, [], []
+        while len(x) < self.rows:
+            i = self.choose(self.short, 1, 0)
+            e, _ = self.sound(self.talk, i)
+            if len(e) > STEPS - 12 or not self.phones[i] or len(self.phones[i]) > len(e) // 5:
+                continue
+            out = np.zeros((STEPS, BANDS), np.float32)
+            a = r.randrange(STEPS - len(e) - 10)
+            out[a:a + len(e)] = e
+            x.append(self.heard(out, self.level(e), 2))
+            phones.append(self.phones[i])
+        e = np.stack(x).astype(np.float32)
+        return (torch.from_numpy(self.masked(self.controlled(e))), torch.tensor([q for p in phones for q in p]), torch.tensor([len(p) for p in phones]))

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 import phrases  # puts the folder above on the path
-import export
+import graph
 import frontend
+import net as nets
 import vocab
-from net import Wake
 
 
 def read(path):
@@ -42,9 +42,7 @@ def main():
     phrase, out = sys.argv[1].lower(), sys.argv[2]
     torch.set_num_threads(1)
     folder = os.path.join(vocab.DATA, "wake", phrases.slug(phrase))
-    net = Wake()
-    net.load_state_dict(torch.load(os.environ.get("NET") or os.path.join(folder, "net.pt")))
-    net.eval()
+    net = nets.load(os.environ.get("NET") or os.path.join(folder, "net.pt"))
     yes = best(net, os.path.join(folder, "held-yes"), 9600)
     no = best(net, os.path.join(vocab.DATA, "wake", "held-no"))
     like = best(net, os.path.join(folder, "held-no"))
@@ -52,7 +50,7 @@ def main():
     propose = min(float(np.quantile(yes, .01)), threshold - math.log(2))
     measured = "held-out voices, %d phrases and %d min without: at propose %.1f %% missed; at threshold %.1f %% missed, 0 false accepts" % (
         len(yes), len(no), 100 * (yes < propose).mean(), 100 * (yes < threshold).mean())
-    export.save(net, out + ".onnx")
+    graph.save(net, out + ".onnx")
     digest = hashlib.sha256(open(out + ".onnx", "rb").read()).hexdigest()
     with open(out + ".toml", "w") as f:
         f.write('# What the scores of %s.onnx mean; made by models/train/wake/table.py.\nphrase = "%s"\npropose = %.4f\nthreshold = %.4f\nsha256 = "%s"\nmeasured = "%s"\n'

@@ -1,5 +1,5 @@
-"""train.py PHRASE: trains on scenes of DATA/wake/SLUG/bank.npz for STEPS steps (12,000), or until END (epoch seconds) where that is set,
-and writes DATA/wake/SLUG/net.pt. INIT names weights to start from, SEED the draw, SHARE (1) how much of the phrase's clips is used, for the
+"""train.py PHRASE: trains on scenes of DATA/wake/SLUG/bank.npz for STEPS steps (6000), or until END (epoch seconds) where that is set,
+on top of DATA/wake/trunk.pt, which stays as it is, and writes DATA/wake/SLUG/net.pt. SEED is the draw, SHARE (1) how much of the phrase's clips is used, for the
 learning curve. A second process makes the scenes."""
 import copy
 import json
@@ -16,7 +16,7 @@ import phrases  # puts the folder above on the path
 import muon
 import scene
 import vocab
-from net import Wake
+from net import Trunk, Wake
 
 
 def loss_of(z, label):
@@ -35,17 +35,18 @@ def main():
     seed = int(env("SEED", "3"))
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    steps, end = int(env("STEPS", "12000")), env("END")
+    steps, end = int(env("STEPS", "6000")), env("END")
     out = env("OUT") or os.path.join(vocab.DATA, "wake", phrases.slug(phrase), "net.pt")
     s = scene.Scenes(phrase, seed, float(env("SHARE", "1")))
     batches = iter(torch.utils.data.DataLoader(s, batch_size=None, num_workers=1, prefetch_factor=6))
-    net = Wake()
-    if env("INIT"):
-        net.load_state_dict(torch.load(env("INIT")))
+    state = torch.load(env("TRUNK") or os.path.join(vocab.DATA, "wake", "trunk.pt"))
+    trunk = Trunk(len(state["phones.bias"]) - 1)
+    trunk.load_state_dict(state)
+    net = Wake(trunk.requires_grad_(False))
     ema = copy.deepcopy(net)
-    print(json.dumps({"weights": sum(p.numel() for p in net.parameters()), "clips": len(s.own), "talk": len(s.other)}), flush=True)
+    print(json.dumps({"weights": sum(p.numel() for p in net.parameters() if p.requires_grad), "clips": len(s.own), "talk": len(s.other)}), flush=True)
     matrices = [b.weight for b in net.blocks]
-    rest = [p for p in net.parameters() if not any(p is m for m in matrices)]
+    rest = [p for p in net.parameters() if p.requires_grad and not any(p is m for m in matrices)]
     opts = [muon.Muon(matrices, lr=float(env("MUON_LR", "0.01"))), torch.optim.AdamW(rest, lr=float(env("LR", "3e-3")), betas=(.9, .98), weight_decay=.02)]
     base = [o.param_groups[0]["lr"] for o in opts]
     start, sums = time.time(), []
@@ -59,7 +60,9 @@ def main():
         for o, lr in zip(opts, base):
             o.param_groups[0]["lr"] = lr * (min(1, (step + 1) / 200) * (.5 + .5 * math.cos(math.pi * min(1, progress))) + 1e-4)
         with torch.autocast("cpu", torch.bfloat16):
-            z = net(x)
+            with torch.no_grad():
+                y = trunk(x)
+            z = net.after_trunk(F.dropout(y, .1))
         z = z.float()
         loss = loss_of(z, label)
         for o in opts:

@@ -1,13 +1,15 @@
 //! `hark bench wake`: what a wake model misses and what it takes for the phrase, at every threshold, on any recordings.
 //!
-//! The model hears each recording frame by frame, as the daemon does. A recording with the phrase is missed at a threshold
-//! that its best score does not reach. In the others every rise to the threshold is a false accept; those that follow within
-//! a second of one are the same. The cost is the processor time of features and model alone.
+//! The model hears each recording frame by frame, as the daemon does: behind the voice detector, so what is taken for no
+//! speech at all makes neither a hit nor a false accept. A recording with the phrase is missed at a threshold that its best
+//! score does not reach. In the others every rise to the threshold is a false accept; those that follow within a second of
+//! one are the same. The cost is the processor time of features and model; the voice detector runs with or without them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -16,7 +18,9 @@ use super::words::normal;
 use crate::cli::Setting;
 use crate::cli::failure::Failure;
 use crate::daemon::parts;
+use crate::hearing::Vad as _;
 use crate::hearing::WakeDetector as _;
+use crate::hearing::vad::SileroVad;
 use crate::hearing::wake::WakeModel;
 use crate::models::wake::{WakeEntry, wake_at};
 use crate::platform::clock::processor_time;
@@ -136,6 +140,7 @@ pub fn run(args: &WakeArgs, setting: &Setting) -> anyhow::Result<()> {
     let positives = gathered(&args.positives, phrase, true)?;
     let negatives = gathered(&args.negatives, phrase, false)?;
     let mut listener = Listener {
+        vad: SileroVad::new().context("the voice-activity model cannot be started")?,
         model: WakeModel::load(&entry.path)?,
         spent: Duration::ZERO,
         frames: 0,
@@ -189,6 +194,7 @@ fn has(text: &str, phrase: &str) -> bool {
 }
 
 struct Listener {
+    vad: SileroVad,
     model: WakeModel,
     spent: Duration,
     frames: u64,
@@ -208,14 +214,15 @@ impl Listener {
         samples.extend(recording.samples()?);
         samples.resize(samples.len() + pad.1, 0.0);
         self.model.reset();
-        let before = processor_time();
-        let scores: Vec<f32> = samples
-            .as_chunks::<FRAME_SAMPLES>()
-            .0
-            .iter()
-            .map(|frame| self.model.score(frame))
-            .collect();
-        self.spent += processor_time().saturating_sub(before);
+        self.vad.reset();
+        let mut scores = Vec::with_capacity(samples.len() / FRAME_SAMPLES);
+        for frame in samples.as_chunks::<FRAME_SAMPLES>().0 {
+            let voice = self.vad.probability(frame);
+            let before = processor_time();
+            let score = self.model.score(frame, voice);
+            self.spent += processor_time().saturating_sub(before);
+            scores.push(score.unwrap_or(0.0));
+        }
         self.frames += scores.len() as u64;
         Ok(Scored {
             set: recording.set.clone(),
