@@ -1,7 +1,7 @@
 """graph.py NET.pt OUT.onnx: the network as an ONNX graph that is run as the sound comes in, any number of frames at a time.
 
-Inputs: "features" [1, 40, 4 x frames] and "past0".."past7", what each convolution must remember, zeros at the start. Outputs: "score"
-[1, 1, frames] (0..1) and "next0".."next7", to be given back as the past of the next frames."""
+Inputs: "features" [1, 40, 4 x frames] and "past0".."past8", what each convolution must remember, zeros at the start. Outputs: "score"
+[1, 1, frames] (0..1) and "next0".."next8", to be given back as the past of the next frames."""
 import sys
 
 import numpy as np
@@ -43,6 +43,11 @@ class Graph:
         kw = {"pads": [0, 0], "strides": [1], "dilations": [1], **kw}  # rten takes no defaults in one dimension
         return self.node("Conv", [x, self.weight("w%d" % self.n, w), self.weight("b%d" % self.n, linear.bias.detach().numpy())], **kw)
 
+    def mean3(self, x, linear):
+        """One matrix over the mean of three frames."""
+        w = linear.weight.detach().numpy()[:, :, None].repeat(3, 2) / 3
+        return self.node("Conv", [x, self.weight("head", w), self.weight("head_b", linear.bias.detach().numpy())], pads=[0, 0], strides=[1], dilations=[1])
+
 
 def graph(net):
     g = Graph()
@@ -52,7 +57,7 @@ def graph(net):
     for b, d in zip([*net.trunk.blocks, *net.blocks], nets.TRUNK + nets.PHRASE):
         both = g.remembered(g.node("Relu", [x]), width, 2 * d)
         x = g.node("Add", [x, g.conv(both, b, 3, dilations=[d])])
-    z = g.conv(g.node("Relu", [x]), net.head, 1)
+    z = g.mean3(g.remembered(g.node("Relu", [x]), width, 2), net.head)
     g.nodes.append(helper.make_node("Sigmoid", [z], ["score"]))
     inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, bands, "features"])] + g.inputs
     outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 1, "frames"])] + g.outputs

@@ -2,7 +2,7 @@
 # Trains a wake model for PHRASE and measures it. `make train-wake PHRASE="okay nabu"` calls this.
 #
 #   PHRASE="…"       what it listens for
-#   STEPS=6000       steps of training for the phrase; 0.05 s of one core each, and as much in a second process that makes the scenes
+#   STEPS=1500       steps of training for the phrase; 0.05 s of one core each, and as much in a second process that makes the scenes
 #   TRUNK_STEPS=4500 the same for the half of the network that all phrases share; trained once, kept in HARK_TRAIN_DIR/wake/trunk.pt
 #   SCALE=1          share of the clips of each kind; 0.1 tries everything out in minutes and makes a bad model
 #   OUT=FOLDER       where wake-….onnx and .toml go (models/)

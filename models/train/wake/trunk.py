@@ -23,7 +23,7 @@ def main():
     env = os.environ.get
     tables = vocab.load()
     steps, end = int(env("STEPS", "4500")), env("END")
-    out = env("OUT") or os.path.join(vocab.DATA, "wake", "trunk.pt")
+    out = env("TRUNK") or os.path.join(vocab.DATA, "wake", "trunk.pt")
     batches = iter(torch.utils.data.DataLoader(scene.Said(tables), batch_size=None, num_workers=1, prefetch_factor=6))
     net = Trunk(len(tables["phones"]))
     if env("INIT"):
