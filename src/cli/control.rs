@@ -306,9 +306,17 @@ fn describe(status: &Status) -> String {
     line("model", &status.stt_model);
     let backend = status.backend.as_ref().map_or_else(
         || "none: local answers only".to_owned(),
-        |backend| match &backend.model {
-            Some(model) => format!("{} ({model})", backend.name),
-            None => backend.name.clone(),
+        |backend| {
+            let held = backend
+                .resident_bytes
+                .map(|bytes| format!(", {}", human(bytes)));
+            let model = backend.model.as_ref().map(|model| format!(" ({model})"));
+            format!(
+                "{}{}{}",
+                backend.name,
+                model.unwrap_or_default(),
+                held.unwrap_or_default()
+            )
         },
     );
     line("answers", &backend);

@@ -34,6 +34,7 @@ use crate::llm::{LlmBackend, backends};
 use crate::memory::human;
 use crate::memory::pressure::{Relief, Step};
 use crate::platform::clock::Clock;
+use crate::platform::memory::tree_footprint_bytes;
 use crate::transcribe::thread::Exchange;
 
 pub use handle::{Handle, Running, State};
@@ -241,6 +242,14 @@ impl Keeper {
         }
     }
 
+    /// Notes what the resident server holds, for the status.
+    fn weigh(&self) {
+        let served = self.supervisor.as_ref().zip(self.serving());
+        let pid = served.and_then(|(supervisor, kind)| supervisor.settings().serving(kind));
+        let held = pid.and_then(|(pid, _)| tree_footprint_bytes(pid));
+        self.handle.health().resident_bytes = held;
+    }
+
     /// Makes the plan for the status; a server that is asked about its model may take its time.
     fn plan(&self) {
         let (config, places) = (self.config.clone(), self.places.clone());
@@ -445,6 +454,9 @@ impl Keeper {
                 told.extend(supervisor.look_closely().await);
             }
             self.tell(told).await;
+        }
+        if seldom {
+            self.weigh();
         }
         let none = matches!(*self.state.borrow(), State::None);
         if seldom && none && self.llm.backend == Backend::Auto {

@@ -13,7 +13,7 @@ impl Conductor {
         let backend = self.desk.backend_info().map(|info| BackendStatus {
             name: info.name.to_owned(),
             model: info.model,
-            resident_bytes: None,
+            resident_bytes: keeper.and_then(|keeper| keeper.health().resident_bytes),
         });
         let smaller = keeper.and_then(|keeper| keeper.health().speech.clone());
         Status {

@@ -9,6 +9,8 @@ use crate::memory::{Plan, Pressure};
 pub struct Health {
     /// The plan of this machine with the models of the settings, made at the start.
     pub plan: Option<Plan>,
+    /// Memory that the resident server and its children hold, as of the last closer look, in bytes.
+    pub resident_bytes: Option<u64>,
     /// How short memory is, where the system tells.
     pub pressure: Option<Pressure>,
     /// What is given up now, the first step first.
