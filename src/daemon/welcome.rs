@@ -90,8 +90,7 @@ pub fn said(way: Way<'_>) -> String {
     sentences.push("Say stop, and I am silent.".to_owned());
     if way.starter {
         sentences.push(
-            "So far I hear with a small starter model that understands few voices. There is a command for a better one on \
-             the screen, and in the log."
+            "My hearing is a small starter model so far, which understands few voices. Hark doctor says how to get a better one."
                 .to_owned(),
         );
     }
