@@ -455,6 +455,50 @@ fn long_functions(source: &Source) -> Vec<String> {
     found
 }
 
+/// Names of fields are the settings' own; one that nobody reads outside `config/` is a promise without effect.
+#[test]
+fn no_setting_is_without_effect() {
+    let all = sources();
+    let outside: String = all
+        .iter()
+        .filter(|source| !source.path.starts_with("config/"))
+        .map(|source| source.code.as_str())
+        .collect();
+    let mut fields = 0;
+    let mut broken = Vec::new();
+    for source in all.iter().filter(|source| {
+        matches!(
+            source.path.as_str(),
+            "config/resolved.rs" | "config/tools.rs"
+        )
+    }) {
+        for line in source.code.lines() {
+            let field = line
+                .trim()
+                .strip_prefix("pub ")
+                .and_then(|rest| rest.split_once(": "))
+                .map(|(name, _)| name)
+                .filter(|name| !name.contains([' ', '(']));
+            let Some(field) = field else { continue };
+            fields += 1;
+            if !reads(&outside, field) {
+                broken.push(format!("src/{}: {field}", source.path));
+            }
+        }
+    }
+    assert!(fields > 60, "only {fields} settings were found");
+    report("every setting is read by somebody", &broken);
+}
+
+/// Whether `code` reads the field: `.name` and no longer name.
+fn reads(code: &str, field: &str) -> bool {
+    let written = format!(".{field}");
+    code.match_indices(&written).any(|(at, _)| {
+        let next = code[at + written.len()..].chars().next();
+        !next.is_some_and(|next| next.is_alphanumeric() || next == '_')
+    })
+}
+
 #[test]
 fn no_test_is_ignored_and_no_channel_is_unbounded() {
     let all = sources();
