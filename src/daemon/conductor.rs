@@ -15,7 +15,6 @@ mod welcome;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -160,6 +159,8 @@ pub struct Conductor {
     partials: Partials,
     /// Pauses that the ear has told of.
     pauses: u64,
+    /// Utterances that the ear has told of.
+    utterances: u64,
     /// One past the newest sample that the ear has looked at.
     input_at: SamplePos,
     input_ended: bool,
@@ -214,6 +215,7 @@ impl Conductor {
             input_ended: false,
             partials,
             pauses: 0,
+            utterances: 0,
             spans: HashMap::new(),
             untold: Vec::new(),
             anchor: Anchor {
@@ -392,7 +394,7 @@ impl Conductor {
             // Where one turn was wanted and is had, the next question stays unheard.
             .filter(|_| self.until != Until::OneTurn || self.done.turns.is_empty())
         {
-            hold.turn.store(false, Ordering::Release);
+            hold.turns_over(self.utterances);
         }
     }
 

@@ -56,6 +56,7 @@ impl Conductor {
                 self.dispatch(Event::SpeechDropped);
             }
             EarEvent::Utterance(utterance) => {
+                self.utterances += 1;
                 self.partials.over();
                 self.emit(None, News::SpeechEnd);
                 let ended = anchor.mono(utterance.speech.end);
@@ -65,6 +66,7 @@ impl Conductor {
                 self.partials.over();
                 let speech_end = utterance.as_ref().map(|utterance| utterance.speech.end);
                 if speech_end.is_some() {
+                    self.utterances += 1;
                     self.emit(None, News::SpeechEnd);
                 }
                 let ended = anchor.mono(speech_end.unwrap_or(anchor.at));

@@ -17,6 +17,8 @@ use super::super::conductor::Report;
 pub struct Hold {
     /// Set from the end of an utterance until its turn is over; the source gives nothing meanwhile.
     pub turn: Arc<AtomicBool>,
+    /// Utterances that the listening thread has closed.
+    closed: AtomicU64,
     /// Pauses that the listening thread has told of.
     told: AtomicU64,
     /// Pauses of which the conductor has decided.
@@ -24,6 +26,24 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// Called by the listening thread before it tells of an utterance.
+    pub(super) fn utterance_closed(&self) {
+        self.closed.fetch_add(1, Ordering::SeqCst);
+        self.turn.store(true, Ordering::SeqCst);
+    }
+
+    /// Called by the conductor when nothing of the `utterances` that it has been told of is under way: the file goes on,
+    /// unless another one has been closed that the conductor does not know of yet.
+    pub fn turns_over(&self, utterances: u64) {
+        if self.closed.load(Ordering::SeqCst) == utterances {
+            self.turn.store(false, Ordering::SeqCst);
+        }
+        // One may have been closed between the two.
+        if self.closed.load(Ordering::SeqCst) != utterances {
+            self.turn.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Called by the conductor when nothing about the `pauses` that it has been told of is open any more.
     pub fn decided(&self, pauses: u64) {
         self.decided.store(pauses, Ordering::Release);
@@ -39,5 +59,20 @@ impl Hold {
             std::thread::sleep(Duration::from_millis(1));
         }
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_utterance_that_the_conductor_has_not_been_told_of_keeps_the_file_waiting() {
+        let hold = Hold::default();
+        hold.utterance_closed();
+        hold.turns_over(0);
+        assert!(hold.turn.load(Ordering::SeqCst));
+        hold.turns_over(1);
+        assert!(!hold.turn.load(Ordering::SeqCst));
     }
 }

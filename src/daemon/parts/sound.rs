@@ -198,7 +198,7 @@ pub fn ear(
     let tell: Tell = Box::new(move |event, anchor| {
         let pause = matches!(event, EarEvent::SpeechPaused { .. });
         if let (EarEvent::Utterance(_) | EarEvent::Held(Some(_)), Some(hold)) = (&event, &hold) {
-            hold.turn.store(true, Ordering::Release);
+            hold.utterance_closed();
         }
         if reports.blocking_send(Report::Ear(event, anchor)).is_err() {
             return ControlFlow::Break(());
