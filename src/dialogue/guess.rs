@@ -153,7 +153,8 @@ impl Dialogue {
         let Some(guess) = guesses
             .now
             .as_mut()
-            .filter(|guess| guess.turn == transcript.turn)
+            // A result that comes twice must not begin a reply twice.
+            .filter(|guess| guess.turn == transcript.turn && matches!(guess.draft, Draft::Words))
         else {
             return;
         };

@@ -47,7 +47,8 @@ pub fn match_wake(text: &str, phrase: &str) -> WakeMatch {
 }
 
 /// The words after the wake phrase where its sound was certain but its spelling is wrong: what follows those first words that
-/// together look most like the phrase ("hay heart what time is it" is "what time is it").
+/// together look most like the phrase ("hay heart what time is it" is "what time is it"); nothing is cut off where they look
+/// more unlike it than like it.
 #[must_use]
 pub fn after_misheard(text: &str, phrase: &str) -> String {
     let joined = |words: &[&str]| words.iter().map(|word| plain(word)).collect::<String>();
@@ -55,8 +56,11 @@ pub fn after_misheard(text: &str, phrase: &str) -> String {
     let wanted = joined(&phrase);
     let said: Vec<&str> = text.split_whitespace().collect();
     let most = (phrase.len() + 2).min(said.len());
+    let unlike = |count: usize| strsim::levenshtein(&wanted, &joined(&said[..count]));
+    // Of two beginnings that are equally like it the longer one: what is left begins with a word of the question.
     let skipped = (0..=most)
-        .min_by_key(|count| strsim::levenshtein(&wanted, &joined(&said[..*count])))
+        .min_by_key(|count| (unlike(*count), most - count))
+        .filter(|count| unlike(*count) * 5 <= wanted.chars().count() * 3)
         .unwrap_or(0);
     said[skipped..].join(" ")
 }
