@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::process::{hark, output};
@@ -17,6 +18,9 @@ struct Display {
 impl Display {
     /// `None` where Xvfb or xdotool are not installed.
     fn start() -> Option<Self> {
+        // Two that look for a free number at one instant may take the same one, and each other's keys.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let server = Command::new("Xvfb")
             .args([
                 "-displayfd",
