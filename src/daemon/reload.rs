@@ -1,6 +1,6 @@
 //! Follows the settings of a running daemon: what can change while it runs takes effect, what cannot is named.
 //!
-//! One task beside the conductor. It looks at the file every [`LOOK`] (its time, size and place; a watcher of the kernel's
+//! One task beside the conductor. It looks at the file every `LOOK` (its time, size and place; a watcher of the kernel's
 //! would need a dependency for one file), and reads it when it has changed or when `hark config reload` asks. Everything that
 //! takes time is done here: a new voice is opened, a new key is registered; the conductor only takes over what is ready. A
 //! file that is wrong, or a voice that does not exist, changes nothing and is told once, with what is wrong.

@@ -51,7 +51,7 @@ struct Shared {
     stop: AtomicBool,
     end_utterance: AtomicBool,
     snapshot: AtomicBool,
-    /// The silence that ends the utterance which pauses where, see [`Self::end_after`]; 0 is none.
+    /// The silence that ends the utterance which pauses where, see [`ListenControl::end_after`]; 0 is none.
     window: AtomicU64,
     pauses: AtomicU8,
     /// What the push-to-talk key wants; see [`KeyWish`].
