@@ -30,6 +30,8 @@ impl Display {
                 "320x240x24",
                 "-nolisten",
                 "tcp",
+                // Else it forgets its clients' grabs whenever the last client leaves, in the middle of a start.
+                "-noreset",
             ])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
