@@ -1,7 +1,8 @@
 //! Precedence of a thread over ordinary work.
 //!
-//! Called once, first thing, by the few threads that sound depends on: the one that listens and the one that speaks. Each
-//! uses a few per cent of a core, so that nobody is kept waiting; but where a compiler or another model takes every core, an
+//! Called once, first thing, by the few threads that sound depends on: the one that listens and the one that speaks. On a
+//! device each uses a few per cent of a core, so that nobody is kept waiting (a file read with `--fast` takes what it needs, in
+//! seconds); but where a compiler or another model takes every core, an
 //! ordinary thread may wait 100 ms for its turn, and then samples are lost or a sentence stutters. Threads and streams that
 //! such a thread starts later inherit the precedence.
 
