@@ -381,6 +381,7 @@ fn keep_backend(
         prefix: desk.beginning(),
         seats,
         speech: Some(speech),
+        strain: resident::Strain::of_the_system(),
     };
     let (handle, task) = resident::start(&plan.config, &plan.places, start);
     desk.follow(handle);

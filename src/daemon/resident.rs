@@ -31,8 +31,8 @@ use crate::gateway::residency::{Consent, Event, Kind, News, Phase, Policy};
 use crate::gateway::servers::{Keeping, ServerSettings};
 use crate::gateway::supervisor::{Prefix, Supervisor, Told};
 use crate::llm::{LlmBackend, backends};
-use crate::memory::human;
 use crate::memory::pressure::{Relief, Step};
+use crate::memory::{Pressure, human};
 use crate::platform::clock::Clock;
 use crate::platform::memory::tree_footprint_bytes;
 use crate::transcribe::thread::Exchange;
@@ -58,6 +58,27 @@ pub struct Start {
     pub seats: Option<Seats>,
     /// The way to another speech model, where somebody listens.
     pub speech: Option<Exchange>,
+    /// What tells of memory.
+    pub strain: Strain,
+}
+
+/// How short memory is, and how fast that is answered.
+pub struct Strain {
+    /// The level of this moment, where it is known.
+    pub level: Box<dyn Fn() -> Option<Pressure> + Send + Sync>,
+    /// What decides.
+    pub relief: Relief,
+}
+
+impl Strain {
+    /// As the system tells it.
+    #[must_use]
+    pub fn of_the_system() -> Self {
+        Self {
+            level: Box::new(crate::platform::memory::pressure),
+            relief: Relief::new(),
+        }
+    }
 }
 
 /// Starts the task. Await it at shutdown: it ends the servers that it started.
@@ -128,7 +149,8 @@ pub fn start(
         clock: start.clock,
         reports: start.reports,
         prefix: start.prefix,
-        relief: Relief::new(),
+        level: start.strain.level,
+        relief: start.strain.relief,
         unloaded: None,
         gave_up: false,
         first: start.backend,
@@ -171,6 +193,7 @@ struct Keeper {
     clock: Clock,
     reports: mpsc::Sender<Report>,
     prefix: Prefix,
+    level: Box<dyn Fn() -> Option<Pressure> + Send + Sync>,
     relief: Relief,
     /// What was unloaded for want of memory, to come back.
     unloaded: Option<Kind>,
@@ -467,7 +490,7 @@ impl Keeper {
         if none && self.unloaded.is_none() && (seldom || !self.short) {
             self.start_wanted().await;
         }
-        if let Some(level) = crate::platform::memory::pressure() {
+        if let Some(level) = (self.level)() {
             self.relieve(level).await;
         }
     }

@@ -30,10 +30,13 @@ pub mod token;
 pub mod translate;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -43,7 +46,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use door::Door;
 use failure::Failure;
@@ -75,7 +77,6 @@ pub struct Shared {
     resident: Arc<Resident>,
     hear: Option<Hear>,
     say: Option<Say>,
-    tasks: TaskTracker,
     /// Bodies that are being read, in KiB.
     bodies: Arc<Semaphore>,
     counter: AtomicU64,
@@ -142,7 +143,6 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
         resident: parts.resident,
         hear: parts.hear,
         say: parts.say,
-        tasks: TaskTracker::new(),
         bodies: Arc::new(Semaphore::new(BODIES_KIB)),
         counter: AtomicU64::new(0),
     });
@@ -176,47 +176,98 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
     drop(listener);
     shared.gate.close();
     shared.sound.close();
-    shared.tasks.close();
-    let drained = async {
-        while connections.join_next().await.is_some() {}
-        shared.tasks.wait().await;
-    };
+    let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::info!("replies were cut at shutdown");
     }
-    // Dropping the connections ends their relays: each notices that its client is gone.
+    // Dropping a connection ends its relay.
     connections.shutdown().await;
 }
 
+/// A connection and the work for its request are one task: what comes from the backend is written to the client in the same
+/// breath, without another task to wake between them, and the work ends with the connection.
 async fn connection(stream: TcpStream, shared: Arc<Shared>, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection is gone already");
     }
-    let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(routes::answer(shared, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_headers(MOST_HEADERS)
-        .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
+    let work = Work::default();
+    let service = {
+        let work = work.clone();
+        service_fn(move |request| {
+            let (shared, work) = (Arc::clone(&shared), work.clone());
+            async move { Ok::<_, Infallible>(routes::answer(shared, request, work).await) }
+        })
+    };
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS)
+            .max_headers(MOST_HEADERS)
+            .max_buf_size(HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let mut stopped = pin!(stop.cancelled());
     let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
+    let ended = poll_fn(|context| {
+        if !stopping && stopped.as_mut().poll(context).is_ready() {
+            stopping = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        loop {
+            work.go_on(context);
+            let polled = connection.as_mut().poll(context);
+            if polled.is_ready() || !work.is_new() {
+                return polled;
             }
         }
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// What a connection works on beside its reading and writing: the relay of its request.
+#[derive(Clone, Default)]
+pub struct Work {
+    state: Arc<Mutex<Job>>,
+}
+
+#[derive(Default)]
+struct Job {
+    /// `None` when there is nothing to do.
+    future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// It has not been polled yet.
+    is_new: bool,
+}
+
+impl Work {
+    /// Begins `future`; an earlier one, which has nobody to read its pieces any more, is dropped.
+    fn begin(&self, future: impl Future<Output = ()> + Send + 'static) {
+        *self.lock() = Job {
+            future: Some(Box::pin(future)),
+            is_new: true,
+        };
+    }
+
+    fn is_new(&self) -> bool {
+        self.lock().is_new
+    }
+
+    fn go_on(&self, context: &mut Context<'_>) {
+        let mut job = self.lock();
+        job.is_new = false;
+        if job
+            .future
+            .as_mut()
+            .is_some_and(|future| future.as_mut().poll(context).is_ready())
+        {
+            job.future = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Job> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

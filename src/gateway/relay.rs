@@ -1,7 +1,7 @@
 //! One request for words on its way through: admission, the backend, one retry, and the pieces back.
 //!
-//! Edge: a stream runs as a task of its own and ends with its client (the channel closes), a whole answer runs in the
-//! client's own future and is dropped with it; either way the connection to the backend closes, which is how a backend is
+//! Edge: a stream is the work of its client's connection and ends with it, or when the channel closes; a whole answer runs in
+//! the request's own future and is dropped with it. Either way the connection to the backend closes, which is how a backend is
 //! told to stop. Promises: a place at the model before a byte goes there; at most one retry, and only when nothing had come;
 //! a reply that broke off never looks whole; a client that reads nothing for [`STALLED`] loses its place.
 

@@ -16,7 +16,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::admission::Class;
 use super::ask::{Ask, Endpoint};
 use super::door::Knock;
@@ -24,6 +23,7 @@ use super::embed::EmbedPath;
 use super::failure::Failure;
 use super::relay::{self, PIECES, Piece};
 use super::sound::Media;
+use super::{Shared, Work};
 use crate::llm::dialect::Dialect;
 
 /// The largest request with JSON: a long conversation with pictures in it.
@@ -42,7 +42,7 @@ const BODY_TOTAL: Duration = Duration::from_secs(300);
 pub enum Answer {
     /// Known at once.
     Whole(Option<Bytes>),
-    /// Dropping it tells the relay that the client has left.
+    /// Dropping it tells the relay that nobody reads them.
     Pieces {
         /// The first one, which decided the status.
         first: Option<Bytes>,
@@ -88,14 +88,18 @@ impl Body for Answer {
 }
 
 /// Answers one request.
-pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
+pub async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    work: Work,
+) -> Response<Answer> {
     let dialect = if request.uri().path().starts_with("/api") {
         Dialect::Ollama
     } else {
         Dialect::OpenAi
     };
     let is_head = request.method() == Method::HEAD;
-    let mut response = match route(&shared, request).await {
+    let mut response = match route(&shared, request, &work).await {
         Ok(response) => response,
         Err(failure) => refused(&failure, dialect),
     };
@@ -115,6 +119,7 @@ pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response
 async fn route(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
+    work: &Work,
 ) -> Result<Response<Answer>, Failure> {
     let (head, body) = request.into_parts();
     let knock = knock(&head.headers);
@@ -143,7 +148,7 @@ async fn route(
             let bytes = read_body(shared, body, MOST_JSON).await?;
             let ask = Ask::read(endpoint, &bytes)?;
             drop(bytes);
-            words(shared, ask, &head.headers).await
+            words(shared, ask, &head.headers, work).await
         }
         Known::Embed(path) => {
             let bytes = read_body(shared, body, MOST_JSON).await?;
@@ -233,6 +238,7 @@ async fn words(
     shared: &Arc<Shared>,
     ask: Ask,
     headers: &HeaderMap,
+    work: &Work,
 ) -> Result<Response<Answer>, Failure> {
     if let Some(reason) = ask.only_loads() {
         // The model stays whatever a client wishes; what it is told is what Ollama would say.
@@ -248,9 +254,7 @@ async fn words(
     };
     let (out, mut pieces) = mpsc::channel(PIECES);
     let task = Arc::clone(shared);
-    shared
-        .tasks
-        .spawn(async move { relay::stream(&task, ask, class, out).await });
+    work.begin(async move { relay::stream(&task, ask, class, out).await });
     // The first piece decides the status; leaving meanwhile drops the receiver, and with it the work.
     match pieces.recv().await {
         Some(Ok(first)) => Ok(response(

@@ -6,19 +6,23 @@
 //! status or a line means is left to the dialects.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use futures_util::{Stream, StreamExt};
+use http_body_util::Full;
+use hyper::http::uri::InvalidUri;
+use hyper::{Method, Request};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Url};
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::decode::{Decode, Life};
+use super::wire::{Answer, Broken, Failed, Near};
 use super::{Delta, DeltaStream, LlmError};
 use crate::private::Private;
 
@@ -87,10 +91,18 @@ pub(super) struct Refusal {
     pub body: String,
 }
 
+/// How the server is reached.
+#[derive(Debug, Clone)]
+enum Way {
+    Near(Near),
+    Far(Client),
+}
+
 /// A client for one base address.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
-    client: Client,
+    way: Way,
+    headers: HeaderMap,
     base: String,
     timeouts: Timeouts,
 }
@@ -107,24 +119,30 @@ impl Http {
         };
         let base = base.trim_end_matches('/');
         let url = Url::parse(base).map_err(|_| wrong())?;
-        let builder = Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .pool_max_idle_per_host(0)
-            .tcp_nodelay(true)
-            .connect_timeout(timeouts.connect)
-            .default_headers(headers(key)?);
-        let builder = match url.scheme() {
-            "http" => builder.tls_backend_preconfigured(unused_tls()),
-            "https" if rustls::crypto::CryptoProvider::get_default().is_none() => {
-                return Err(SetupError::NoTls);
+        let headers = headers(key)?;
+        let way = match Near::of(&url) {
+            Some(near) => Way::Near(near),
+            None => {
+                let builder = Client::builder()
+                    .no_proxy()
+                    .redirect(Policy::none())
+                    .pool_max_idle_per_host(0)
+                    .tcp_nodelay(true)
+                    .connect_timeout(timeouts.connect);
+                let builder = match url.scheme() {
+                    "http" => builder.tls_backend_preconfigured(unused_tls()),
+                    "https" if rustls::crypto::CryptoProvider::get_default().is_none() => {
+                        return Err(SetupError::NoTls);
+                    }
+                    "https" => builder,
+                    _ => return Err(wrong()),
+                };
+                Way::Far(builder.build().map_err(SetupError::Client)?)
             }
-            "https" => builder,
-            _ => return Err(wrong()),
         };
-        let client = builder.build().map_err(SetupError::Client)?;
         Ok(Self {
-            client,
+            way,
+            headers,
             base: base.to_owned(),
             timeouts,
         })
@@ -144,14 +162,8 @@ impl Http {
     pub async fn get(&self, address: &str) -> Result<(u16, String), LlmError> {
         let limit = self.timeouts.probe;
         let ask = async {
-            let response = self
-                .client
-                .get(address)
-                .send()
-                .await
-                .map_err(|error| self.failed(error))?;
-            let status = response.status().as_u16();
-            Ok((status, read_text(response, limit).await))
+            let answer = self.ask(Method::GET, address, None, false).await?;
+            Ok((answer.status, read_text(answer, limit).await))
         };
         timeout(limit, ask).await.unwrap_or(Err(LlmError::Silent {
             seconds: limit.as_secs(),
@@ -163,30 +175,117 @@ impl Http {
         &self,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Result<Response, Refusal>, LlmError> {
-        let request = self
-            .client
-            .post(format!("{}{path}", self.base))
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
+    ) -> Result<Result<Answer, Refusal>, LlmError> {
+        self.post_on(path, body, false).await
+    }
+
+    /// As [`Self::post`], for a caller that asks once more where a connection was lost before a byte came: it may be one
+    /// that has served before.
+    pub async fn post_again(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Result<Answer, Refusal>, LlmError> {
+        self.post_on(path, body, true).await
+    }
+
+    async fn post_on(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        again: bool,
+    ) -> Result<Result<Answer, Refusal>, LlmError> {
         let limit = self.timeouts.first_byte;
-        let Ok(answer) = timeout(limit, request.send()).await else {
+        let address = format!("{}{path}", self.base);
+        let ask = self.ask(Method::POST, &address, Some(body), again);
+        let Ok(answer) = timeout(limit, ask).await else {
             return Err(LlmError::Silent {
                 seconds: limit.as_secs(),
             });
         };
-        let response = answer.map_err(|error| self.failed(error))?;
-        if response.status() == reqwest::StatusCode::OK {
-            return Ok(Ok(response));
+        let answer = answer?;
+        if answer.status == 200 {
+            return Ok(Ok(answer));
         }
-        Ok(Err(refusal(response, self.timeouts.probe).await))
+        Ok(Err(refusal(answer, self.timeouts.probe).await))
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<Vec<u8>>,
+        again: bool,
+    ) -> Result<Answer, LlmError> {
+        let mut headers = self.headers.clone();
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let url = Url::parse(address).map_err(|error| self.unreachable(error))?;
+        match &self.way {
+            Way::Near(near) => {
+                let target = match url.query() {
+                    Some(query) => format!("{}?{query}", url.path()),
+                    None => url.path().to_owned(),
+                };
+                let target = target
+                    .parse()
+                    .map_err(|error: InvalidUri| self.unreachable(error))?;
+                let mut request = Request::new(Full::from(body.unwrap_or_default()));
+                *request.method_mut() = method;
+                *request.uri_mut() = target;
+                *request.headers_mut() = headers;
+                let answer = near.ask(request, self.timeouts.connect, again).await;
+                answer.map_err(|failed| match failed {
+                    Failed::Connect(error) => self.unreachable(error),
+                    Failed::Http(error) => self.failed(&error),
+                })
+            }
+            Way::Far(client) => {
+                let request = client.request(method, url).headers(headers);
+                let request = match body {
+                    Some(body) => request.body(body),
+                    None => request,
+                };
+                match request.send().await {
+                    Ok(response) => Ok(response.into()),
+                    Err(error) if error.is_connect() || error.is_builder() => {
+                        Err(self.unreachable(error))
+                    }
+                    Err(error) => Err(self.failed(&error)),
+                }
+            }
+        }
+    }
+
+    /// The whole body of an answer that is no stream, of at most 64 MiB.
+    pub async fn whole(&self, mut answer: Answer) -> Result<Vec<u8>, LlmError> {
+        const ENOUGH: usize = 64 << 20;
+        let silence = self.timeouts.silence;
+        let mut whole = Vec::new();
+        loop {
+            let read = timeout(silence, answer.chunk()).await;
+            let read = read.map_err(|_| LlmError::Silent {
+                seconds: silence.as_secs(),
+            })?;
+            match read {
+                Some(Ok(bytes)) if whole.len() + bytes.len() <= ENOUGH => whole.extend(bytes),
+                Some(Ok(_)) => {
+                    return Err(LlmError::Protocol {
+                        message: "an answer of more than 64 MiB".to_owned(),
+                    });
+                }
+                Some(Err(Broken)) => return Err(LlmError::Cut),
+                None => return Ok(whole),
+            }
+        }
     }
 
     /// The deltas of an answer that has begun.
-    pub fn deltas(&self, response: Response, decoder: Box<dyn Decode>) -> DeltaStream {
+    pub fn deltas(&self, answer: Answer, decoder: Box<dyn Decode>) -> DeltaStream {
         let silence = self.timeouts.silence;
         let pump = Pump {
-            body: Some(Box::pin(response.bytes_stream())),
+            body: Some(answer),
             decoder,
             ready: VecDeque::new(),
             failed: None,
@@ -196,16 +295,17 @@ impl Http {
         Box::pin(unfold(pump, Pump::step))
     }
 
-    /// A connection that never stood is `Unreachable`; what is no HTTP is a breach of protocol; a connection that broke
-    /// before the answer's head was cut.
-    fn failed(&self, error: reqwest::Error) -> LlmError {
-        if error.is_connect() || error.is_builder() {
-            return LlmError::Unreachable {
-                url: self.base.clone(),
-                source: error,
-            };
+    /// The connection never stood.
+    fn unreachable(&self, source: impl Error + Send + Sync + 'static) -> LlmError {
+        LlmError::Unreachable {
+            url: self.base.clone(),
+            source: Box::new(source),
         }
-        if is_no_http(&error) {
+    }
+
+    /// What is no HTTP is a breach of protocol; a connection that broke before the answer's head was cut.
+    fn failed(&self, error: &(dyn Error + 'static)) -> LlmError {
+        if is_no_http(error) {
             return LlmError::Protocol {
                 message: format!("no HTTP comes from {}", self.base),
             };
@@ -216,37 +316,35 @@ impl Http {
 
 /// Whether the innermost cause is what the other side said (or that it spoke before it was asked, as SSH does), rather than
 /// that it left.
-fn is_no_http(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        cause = inner.source();
-        if cause.is_none() {
-            return inner.downcast_ref::<hyper::Error>().is_some_and(|last| {
-                !last.is_incomplete_message()
-                    && !last.is_closed()
-                    && !last.is_canceled()
-                    && !last.is_timeout()
-            });
-        }
+fn is_no_http(error: &(dyn Error + 'static)) -> bool {
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
     }
-    false
+    innermost
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(|last| {
+            !last.is_incomplete_message()
+                && !last.is_closed()
+                && !last.is_canceled()
+                && !last.is_timeout()
+        })
 }
 
 /// The body of an answer that is none, as far as it comes quickly.
-pub(super) async fn refusal(response: Response, limit: Duration) -> Refusal {
+pub(super) async fn refusal(answer: Answer, limit: Duration) -> Refusal {
     Refusal {
-        status: response.status().as_u16(),
-        body: read_text(response, limit).await,
+        status: answer.status,
+        body: read_text(answer, limit).await,
     }
 }
 
 /// Reads at most 64 KiB within `limit`; an error's body that does not come is an empty one.
-async fn read_text(response: Response, limit: Duration) -> String {
+async fn read_text(mut answer: Answer, limit: Duration) -> String {
     const ENOUGH: usize = 64 << 10;
     let mut text = Vec::new();
-    let mut body = response.bytes_stream();
     let read = async {
-        while let Some(Ok(bytes)) = body.next().await {
+        while let Some(Ok(bytes)) = answer.chunk().await {
             text.extend_from_slice(&bytes);
             if text.len() >= ENOUGH {
                 break;
@@ -293,7 +391,7 @@ fn unused_tls() -> rustls::ClientConfig {
 /// Reads a body into a decoder as the deltas are asked for: the reader's pace is the back-pressure.
 struct Pump {
     /// `None` once the reply has ended; dropping it closes the connection.
-    body: Option<Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>>,
+    body: Option<Answer>,
     decoder: Box<dyn Decode>,
     ready: VecDeque<Delta>,
     /// Given out after the deltas that came before it.
@@ -324,7 +422,7 @@ impl Pump {
             let body = self.body.as_mut()?;
             let read = tokio::select! {
                 biased;
-                read = body.next() => read,
+                read = body.chunk() => read,
                 () = &mut self.patience => {
                     self.failed = Some(LlmError::Silent { seconds: self.silence.as_secs() });
                     continue;
@@ -334,7 +432,7 @@ impl Pump {
         }
     }
 
-    fn take(&mut self, read: Option<reqwest::Result<Bytes>>) {
+    fn take(&mut self, read: Option<Result<Bytes, Broken>>) {
         let decoded = match read {
             Some(Ok(bytes)) => self.decoder.push(&bytes, &mut self.ready),
             Some(Err(_)) | None => self.decoder.finish(&mut self.ready).map(|()| {

@@ -17,6 +17,7 @@ pub mod survey;
 pub mod think;
 pub mod upstream;
 pub mod weights;
+mod wire;
 
 pub use self::backends::{BACKENDS, BackendRow, LlmSettings, detect, open};
 pub use self::http::{SetupError, Timeouts};
@@ -166,7 +167,7 @@ pub enum LlmError {
         url: String,
         /// Why.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It answers, but its model is still loading. Wait and retry.
     #[error("the model is still loading")]

@@ -10,11 +10,8 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use reqwest::Response;
 use serde_json::{Map, Value, json};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep};
 
 use super::backends::LlmSettings;
 use super::decode::{error_message, inner_message, is_too_long};
@@ -24,6 +21,7 @@ use super::ndjson::NdjsonParser;
 use super::ollama::Ollama;
 use super::openai::{Flavour, OpenAi, OpenAiSettings};
 use super::sse::{SseEvent, SseParser};
+use super::wire::Answer;
 use super::{BackendInfo, LlmBackend, LlmError};
 
 /// See the module.
@@ -170,7 +168,7 @@ impl Upstream {
         }
         let silence = self.http().timeouts().silence;
         Ok(Reply {
-            body: Some(Box::pin(response.bytes_stream())),
+            body: Some(response),
             parser: match self.dialect() {
                 Dialect::OpenAi => Parser::Sse(SseParser::default()),
                 Dialect::Ollama => Parser::Lines(NdjsonParser::default()),
@@ -187,26 +185,9 @@ impl Upstream {
     /// # Errors
     /// As [`Self::stream`].
     pub async fn whole(&self, path: &str, body: &Map<String, Value>) -> Result<Value, LlmError> {
-        const ENOUGH: usize = 64 << 20;
-        let response = self.post(path, body).await?;
-        let response = response.map_err(|refusal| self.meaning(&refusal))?;
-        let http = self.http();
-        let mut stream = response.bytes_stream();
-        let mut text = Vec::new();
-        let seconds = http.timeouts().silence.as_secs();
-        loop {
-            let read = timeout(http.timeouts().silence, stream.next()).await;
-            match read.map_err(|_| LlmError::Silent { seconds })? {
-                Some(Ok(bytes)) if text.len() + bytes.len() <= ENOUGH => text.extend(bytes),
-                Some(Ok(_)) => {
-                    return Err(LlmError::Protocol {
-                        message: "an answer of more than 64 MiB".to_owned(),
-                    });
-                }
-                Some(Err(_)) => return Err(LlmError::Cut),
-                None => break,
-            }
-        }
+        let answer = self.post(path, body).await?;
+        let answer = answer.map_err(|refusal| self.meaning(&refusal))?;
+        let text = self.http().whole(answer).await?;
         serde_json::from_slice(&text).map_err(|_| LlmError::Protocol {
             message: "an answer that is no JSON".to_owned(),
         })
@@ -232,9 +213,9 @@ impl Upstream {
         &self,
         path: &str,
         body: &Map<String, Value>,
-    ) -> Result<Result<Response, Refusal>, LlmError> {
+    ) -> Result<Result<Answer, Refusal>, LlmError> {
         let bytes = serde_json::to_vec(body).expect("JSON serialises");
-        self.http().post(path, bytes).await
+        self.http().post_again(path, bytes).await
     }
 
     fn meaning(&self, refusal: &Refusal) -> LlmError {
@@ -279,7 +260,7 @@ enum Parser {
 
 /// A reply that has begun; dropping it frees the backend's slot.
 pub struct Reply {
-    body: Option<Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>>,
+    body: Option<Answer>,
     parser: Parser,
     ready: VecDeque<Event>,
     failed: Option<LlmError>,
@@ -296,8 +277,10 @@ impl Reply {
     pub async fn next(&mut self) -> Result<Event, LlmError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                if event == Event::Done {
-                    self.body = None;
+                if event == Event::Done
+                    && let Some(answer) = self.body.take()
+                {
+                    answer.done();
                 }
                 self.wind_up();
                 return Ok(event);
@@ -311,7 +294,7 @@ impl Reply {
             };
             let read = tokio::select! {
                 biased;
-                read = body.next() => read,
+                read = body.chunk() => read,
                 () = &mut self.patience => {
                     self.failed = Some(LlmError::Silent { seconds: self.silence.as_secs() });
                     continue;

@@ -180,10 +180,9 @@ pub async fn from_ollama(settings: &OllamaSettings, name: &str) -> Result<Weighe
     let answer = answer
         .map_err(|error| failed(error.to_string()))?
         .map_err(|refusal| failed(format!("status {}", refusal.status)))?;
-    let text = answer
-        .text()
-        .await
-        .map_err(|error| failed(error.to_string()))?;
+    let text = http.whole(answer).await;
+    let text = text.map_err(|error| failed(error.to_string()))?;
+    let text = String::from_utf8_lossy(&text);
     let shape = show::shape(&text, bytes).map_err(|error| failed(error.to_string()))?;
     // Ollama's own MLX engine serves safetensors; everything else is llama.cpp's.
     let engine = if text.contains("\"format\":\"safetensors\"") {

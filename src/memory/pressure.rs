@@ -108,6 +108,29 @@ pub struct Relief {
     since: Option<(Pressure, Mono)>,
     /// When the last step was done or undone.
     stepped: Option<Mono>,
+    pace: Pace,
+}
+
+/// How long each wait is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How long it must be calm before a step is taken back, and between two of them.
+    pub calm: Duration,
+    /// How long a warning must last after a step before the next one.
+    pub lasting: Duration,
+    /// The same at the critical level.
+    pub urgent: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            // Ten times the window of the level, and more than the 25 s for which macOS rests between two notifications.
+            calm: Duration::from_secs(30),
+            lasting: Duration::from_secs(10),
+            urgent: Duration::from_secs(2),
+        }
+    }
 }
 
 impl Relief {
@@ -115,6 +138,15 @@ impl Relief {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing given up, at another pace.
+    #[must_use]
+    pub fn at_pace(pace: Pace) -> Self {
+        Self {
+            pace,
+            ..Self::default()
+        }
     }
 
     /// The steps that are done now, the first done first.
@@ -140,7 +172,7 @@ impl Relief {
         let (deepest, pause) = match level {
             Pressure::Normal => {
                 let calm = now.since(since);
-                if self.done > 0 && calm >= CALM && rested >= CALM {
+                if self.done > 0 && calm >= self.pace.calm && rested >= self.pace.calm {
                     self.done -= 1;
                     self.stepped = Some(now);
                     return Some(Reaction::Undo(STEPS[self.done]));
@@ -148,8 +180,8 @@ impl Relief {
                 return None;
             }
             // A warning never takes the language model: macOS stays at this level for hours on a full machine.
-            Pressure::Warning => (STEPS.len() - 1, LASTING),
-            Pressure::Critical => (STEPS.len(), URGENT),
+            Pressure::Warning => (STEPS.len() - 1, self.pace.lasting),
+            Pressure::Critical => (STEPS.len(), self.pace.urgent),
         };
         if self.done >= deepest || rested < pause {
             return None;
@@ -159,16 +191,6 @@ impl Relief {
         Some(Reaction::Do(STEPS[self.done - 1]))
     }
 }
-
-/// How long it must be calm before a step is taken back, and between two of them. Ten times the window of the level, and more
-/// than the 25 s for which macOS rests between two notifications.
-const CALM: Duration = Duration::from_secs(30);
-
-/// How long a warning must last after a step before the next one.
-const LASTING: Duration = Duration::from_secs(10);
-
-/// The same at the critical level.
-const URGENT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -3,14 +3,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hark::daemon::conductor::Report;
 use hark::daemon::desk::beginning::of_instructions;
 use hark::daemon::gateway::{self, Seats};
-use hark::daemon::resident::{self, Handle, Start};
+use hark::daemon::resident::{self, Handle, Start, Strain};
 use hark::gateway::residency::Kind;
+use hark::memory::Pressure;
+use hark::memory::pressure::{Pace, Relief, Step};
 use hark::platform::clock::Clock;
 use hark::platform::process::{self, Signal};
 use serde_json::Value;
@@ -89,6 +91,10 @@ struct World {
 
 impl World {
     async fn start(dies_at: u32) -> Self {
+        Self::under(dies_at, Strain::of_the_system()).await
+    }
+
+    async fn under(dies_at: u32, strain: Strain) -> Self {
         hark::platform::tls::install();
         let home = Home::new();
         let sweeper = Sweeper(home.root().display().to_string());
@@ -118,6 +124,7 @@ impl World {
             prefix: of_instructions(),
             seats: Some(seats),
             speech: None,
+            strain,
         };
         let (handle, task) = resident::start(&config, &home.places(), start);
         Self {
@@ -229,5 +236,91 @@ async fn a_client_that_comes_while_a_dead_server_is_started_again_is_served() {
     let answer = world.client().await.unwrap();
     assert!(is_answer(&answer), "{answer}");
     assert!(process::listener(number).is_some_and(|new| new != pid));
+    world.end().await;
+}
+
+/// The processes of the model's server.
+fn servers(world: &World) -> Vec<u32> {
+    let marker = text(&world.home.path("mlx"));
+    process::all()
+        .into_iter()
+        .filter(|process| process.command.contains(&marker))
+        .map(|process| process.pid)
+        .collect()
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let by = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < by, "{what} does not happen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_for_want_of_memory_goes_step_by_step_and_comes_back() {
+    let level = Arc::new(Mutex::new(Pressure::Normal));
+    let told = Arc::clone(&level);
+    let strain = Strain {
+        level: Box::new(move || Some(*told.lock().unwrap())),
+        // Each step lasts until the next look, so that it can be seen.
+        relief: Relief::at_pace(Pace {
+            calm: Duration::from_secs(2),
+            lasting: Duration::from_secs(2),
+            urgent: Duration::from_secs(2),
+        }),
+    };
+    let set = |now| *level.lock().unwrap() = now;
+    let world = World::under(0, strain).await;
+    assert!(world.handle.backend().await.is_some());
+    let given_up = || world.handle.health().given_up.clone();
+    let before = servers(&world);
+    assert!(!before.is_empty());
+
+    set(Pressure::Critical);
+    until("the first step", || given_up() == [Step::DropPromptCaches]).await;
+    let after = servers(&world);
+    assert!(
+        !after.is_empty() && after != before,
+        "the server was started anew, which empties its caches: {before:?} then {after:?}"
+    );
+    assert!(
+        world.handle.backend().await.is_some(),
+        "the voice is served"
+    );
+
+    until("the second step", || given_up().len() == 2).await;
+    let answer = world.client().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.to_lowercase().contains("memory"), "{answer}");
+    assert!(
+        world.handle.backend().await.is_some(),
+        "the voice is served"
+    );
+
+    until("the last step", || {
+        given_up().last() == Some(&Step::UnloadLlm)
+    })
+    .await;
+    assert_eq!(
+        given_up(),
+        [
+            Step::DropPromptCaches,
+            Step::RefuseBackground,
+            Step::SmallerWhisper,
+            Step::UnloadLlm
+        ]
+    );
+    assert_eq!(servers(&world), Vec::<u32>::new(), "its memory is back");
+
+    set(Pressure::Normal);
+    until("its coming back", || !given_up().contains(&Step::UnloadLlm)).await;
+    assert!(world.handle.backend().await.is_some());
+    assert!(!servers(&world).is_empty());
+    let answer = world.client().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "others wait: {answer}");
+    until("the end of it", || given_up().is_empty()).await;
+    let answer = world.client().await.unwrap();
+    assert!(is_answer(&answer), "{answer}");
     world.end().await;
 }

@@ -42,6 +42,10 @@ pub struct GatewayBenchArgs {
     /// Milliseconds between two tokens
     #[arg(long, default_value_t = 20)]
     token_ms: u64,
+    /// The scripted server closes each connection after its answer, as mlx_lm.server does; else it keeps it, as Ollama and
+    /// llama-server do
+    #[arg(long)]
+    closing: bool,
     /// Requests over which the gateway's memory is watched; 0 leaves that out
     #[arg(long, default_value_t = 100_000)]
     memory_requests: usize,
@@ -105,10 +109,15 @@ pub fn run(args: &GatewayBenchArgs) -> anyhow::Result<()> {
     let script = Script {
         tokens: args.tokens.max(1),
         gap: Duration::from_millis(args.token_ms),
+        closes: args.closing,
     };
     let upstream = upstream::start(clock, script)?;
     let mut gateway = Gateway::start(upstream)?;
-    let found = crate::cli::runtime()?.block_on(measure(args, clock, upstream, &mut gateway))?;
+    // One thread for all clients: several would wake each other for every token, on the cores that the gateway needs.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let found = runtime.block_on(measure(args, clock, upstream, &mut gateway))?;
     super::print("gateway", args.json, &found, table)
 }
 

@@ -16,8 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Response, Url};
+use reqwest::Url;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -26,6 +25,7 @@ use super::backends::read_done;
 use super::decode::{arguments_object, error_message, is_too_long};
 use super::http::{Http, Refusal, SetupError, Timeouts, refusal};
 use super::ollama::tool;
+use super::wire::Answer;
 use super::{BackendInfo, ChatRequest, DeltaStream, LlmBackend, LlmError, Message, Usage};
 use crate::private::Private;
 
@@ -145,7 +145,7 @@ impl OpenAi {
     }
 
     /// A 200 that is a page or a single object is no stream of this dialect.
-    pub(super) fn check_kind(&self, response: &Response) -> Result<(), LlmError> {
+    pub(super) fn check_kind(&self, response: &Answer) -> Result<(), LlmError> {
         match kind(response) {
             Some(kind) => Err(LlmError::Protocol {
                 message: format!("{kind} instead of an event stream"),
@@ -215,7 +215,7 @@ impl OpenAi {
         model: Option<&str>,
         request: &ChatRequest,
         polite: bool,
-    ) -> Result<Result<Response, Refusal>, LlmError> {
+    ) -> Result<Result<Answer, Refusal>, LlmError> {
         let body = Body {
             model,
             messages: request.messages.iter().map(message).collect(),
@@ -237,7 +237,7 @@ impl OpenAi {
     /// A 200 that is a page or a single object is no stream of this dialect.
     async fn stream(
         &self,
-        response: Response,
+        response: Answer,
         model: Option<String>,
     ) -> Result<DeltaStream, LlmError> {
         if let Some(kind) = kind(&response) {
@@ -369,8 +369,8 @@ impl LlmBackend for OpenAi {
 }
 
 /// The content type of an answer that is no event stream.
-fn kind(response: &Response) -> Option<String> {
-    let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+fn kind(response: &Answer) -> Option<String> {
+    let kind = response.content_type.as_deref()?;
     (kind.starts_with("application/json") || kind.starts_with("text/html")).then(|| kind.to_owned())
 }
 
