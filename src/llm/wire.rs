@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -24,7 +24,9 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+use crate::platform::clock::timers;
 
 /// An answer whose head has come.
 pub(super) struct Answer {
@@ -65,11 +67,11 @@ impl Kept {
         let (sender, mut link, since) = self.lock().take()?;
         let mut context = Context::from_waker(Waker::noop());
         let is_open = Pin::new(&mut link).poll(&mut context).is_pending() && sender.is_ready();
-        (is_open && since.elapsed() < KEPT).then_some((sender, link))
+        (is_open && timers() < since + KEPT).then_some((sender, link))
     }
 
     fn give(&self, sender: Sender, link: Box<Link>) {
-        *self.lock() = Some((sender, link, Instant::now()));
+        *self.lock() = Some((sender, link, timers()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(Sender, Box<Link>, Instant)>> {

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,7 +40,7 @@ pub fn start(clock: Clock, script: Script) -> anyhow::Result<SocketAddr> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (later, replies) = mpsc::channel();
+    let (later, replies) = mpsc::sync_channel(1_024);
     std::thread::Builder::new()
         .name("bench-tokens".to_owned())
         .spawn(move || pace(&replies, clock, script.gap))?;
@@ -77,7 +77,7 @@ async fn serve(
     mut stream: TcpStream,
     clock: Clock,
     script: Script,
-    later: &Sender<Begun>,
+    later: &SyncSender<Begun>,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     loop {
@@ -97,7 +97,7 @@ async fn serve(
             let begun = Begun {
                 stream: stream.into_std()?,
                 done,
-                due: Instant::now() + script.gap,
+                due: clock.instant(clock.now()) + script.gap,
                 left: tokens - 1,
             };
             let ended = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
@@ -129,7 +129,7 @@ fn pace(replies: &mpsc::Receiver<Begun>, clock: Clock, gap: Duration) {
     let mut count = 0;
     loop {
         let patience = match due.peek() {
-            Some(Reverse((at, _))) => at.saturating_duration_since(Instant::now()),
+            Some(Reverse((at, _))) => at.saturating_duration_since(clock.instant(clock.now())),
             None => Duration::from_secs(3_600),
         };
         match replies.recv_timeout(patience) {
