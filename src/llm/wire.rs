@@ -296,7 +296,11 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn near(url: &str) -> Option<Near> {
@@ -327,5 +331,67 @@ mod tests {
         let host = |url| near(url).expect("direct").host;
         assert_eq!(host("http://[::1]:8080/v1"), "[::1]:8080");
         assert_eq!(host("http://127.0.0.1/v1"), "127.0.0.1");
+    }
+
+    /// Answers every request with the number of its connection; closes one `after` its last answer where that is said.
+    async fn server(after: Option<Duration>) -> Near {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for connection in 0_u8.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut request = [0; 1_024];
+                    while let Ok(1..) = stream.read(&mut request).await {
+                        let answer =
+                            format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{connection}");
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        if let Some(after) = after {
+                            tokio::time::sleep(after).await;
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        near(&url).expect("direct")
+    }
+
+    /// The connection that served a request.
+    async fn asked(near: &Near, again: bool) -> String {
+        let request = Request::new(Full::default());
+        let answer = near.ask(request, Duration::from_secs(2), again).await;
+        let mut answer = answer.expect("an answer");
+        let piece = answer.chunk().await.expect("a body").expect("whole");
+        answer.done();
+        String::from_utf8(piece.to_vec()).expect("a digit")
+    }
+
+    #[tokio::test]
+    async fn a_connection_serves_twice_only_where_that_is_allowed() {
+        let near = server(None).await;
+        assert_eq!(asked(&near, false).await, "0");
+        assert_eq!(asked(&near, false).await, "1");
+        assert_eq!(asked(&near, true).await, "2");
+        assert_eq!(asked(&near, true).await, "2");
+        assert_eq!(asked(&near, false).await, "3");
+        assert_eq!(asked(&near, true).await, "2");
+    }
+
+    #[tokio::test]
+    async fn one_that_the_server_has_closed_meanwhile_is_left() {
+        let near = server(Some(Duration::from_millis(20))).await;
+        assert_eq!(asked(&near, true).await, "0");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(asked(&near, true).await, "1");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_left_before_its_end_closes_its_connection() {
+        let near = server(None).await;
+        let request = Request::new(Full::default());
+        let answer = near.ask(request, Duration::from_secs(2), true).await;
+        drop(answer.expect("an answer"));
+        assert_eq!(asked(&near, true).await, "1");
     }
 }
