@@ -65,7 +65,7 @@ def main():
     tables = vocab.load()
     pos = {t: i for i, t in enumerate(tables["ids"])}
     os.makedirs(RUN, exist_ok=True)
-    net = Whisper(len(tables["ids"]), len(tables["phones"]), int(env("D", "160")), int(env("HEADS", "5")), int(env("ENCODER", "4")), int(env("DECODER", "2")))
+    net = Whisper(len(tables["ids"]), len(tables["phones"]), int(env("D", "160")), int(env("HEADS", "5")), int(env("ENCODER", "6")), int(env("DECODER", "2")))
     if args.init:
         from weights import load_into
         load_into(net, args.init, tables["ids"])

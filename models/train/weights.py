@@ -125,4 +125,8 @@ def load_into(net, path, ids):
     own = net.state_dict()
     taken = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     net.load_state_dict(taken, strict=False)
+    with torch.no_grad():
+        for k, v in net.named_parameters():
+            if ".blocks." in k and k not in taken and k.rsplit(".", 1)[0].endswith(("attn.out", "mlp.2")):
+                v.zero_()
     print("taken from", path + ":", len(taken), "of", len(own), "tensors")
