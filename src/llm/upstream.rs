@@ -185,7 +185,9 @@ impl Upstream {
     /// # Errors
     /// As [`Self::stream`].
     pub async fn whole(&self, path: &str, body: &Map<String, Value>) -> Result<Value, LlmError> {
-        let answer = self.post(path, body).await?;
+        // On a new connection: nobody asks a second time.
+        let bytes = serde_json::to_vec(body).expect("JSON serialises");
+        let answer = self.http().post(path, bytes).await?;
         let answer = answer.map_err(|refusal| self.meaning(&refusal))?;
         let text = self.http().whole(answer).await?;
         serde_json::from_slice(&text).map_err(|_| LlmError::Protocol {
