@@ -1,9 +1,10 @@
 //! One HTTP connection a request, bounded in time, and the pump from a body through a decoder to deltas.
 //!
-//! Edge: called from the agent's task on the runtime. Promises: no proxy, no redirect, no connection is used twice (a
-//! pooled one that the server had closed costs a voice turn; opening one to this machine takes well under a millisecond),
-//! every wait has a limit, dropping the stream closes the connection, which is how every backend is told to stop. What a
-//! status or a line means is left to the dialects.
+//! Edge: called from the agent's task on the runtime. Promises: no proxy, no redirect, no connection is used twice for a
+//! voice turn (one that the server had closed would cost the turn; opening one to this machine takes well under a
+//! millisecond; the gateway, which asks once more, may use one again), every wait has a limit, dropping the stream before
+//! its end closes the connection, which is how every backend is told to stop. What a status or a line means is left to the
+//! dialects.
 
 use std::collections::VecDeque;
 use std::error::Error;
