@@ -360,7 +360,8 @@ fn ten_minutes_of_its_own_voice_do_not_interrupt_it() {
     let server = storyteller(160);
     let question = voice(&rig, "tell me a story");
     let room = Room::new(ROOMS[1].1);
-    let mut daemon = Daemon::start(&server, &[]);
+    // Ten minutes of words are more than an answer may have by default.
+    let mut daemon = Daemon::start(&server, &[("HARK_LLM_MAX_TOKENS", "4000")]);
     room.wait_for(200);
     room.say(&question);
     daemon.expect(60, is("speaking"));
